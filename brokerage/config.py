@@ -1,0 +1,163 @@
+"""Configuration: the environment, read once into frozen, typed dataclasses.
+
+The only reader of ``os.environ`` in the project (the launcher writes the environment of its children). A value that cannot be
+used raises ``ConfigError`` with one sentence that names the variable, what is wrong with it and what it should look like.
+Leaves to others: what Django does with the values (``brokerage/settings``), starting servers (``brokerage/launch``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+#: Linux allows 108 bytes for a Unix socket path, the closing zero included; some are kept for suffixes.
+SOCKET_PATH_MAX = 96
+
+
+class ConfigError(Exception):
+    """A variable of the environment cannot be used; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything the platform takes from its environment. Paths are absolute; times are seconds."""
+
+    env: str
+    debug: bool
+    secret_key: str
+    jwt_key: str
+    base_url: str
+    host: str
+    port: int
+    allowed_hosts: tuple[str, ...]
+    csrf_trusted_origins: tuple[str, ...]
+    frame_ancestors: tuple[str, ...]
+    database_url: str
+    redis_url: str
+    var_dir: Path
+    run_dir: Path
+    log_dir: Path
+    journal_dir: Path
+    engine_socket: str
+    durability: str
+    demo: bool
+    demo_rate: int
+    demo_seed: int
+    test_db_suffix: str
+    browser_path: str
+
+    @property
+    def production(self) -> bool:
+        """True in production settings, where nothing is built or defaulted on the fly."""
+        return self.env == "production"
+
+
+def _text(environ: Mapping[str, str], name: str, default: str) -> str:
+    return environ.get(name, "").strip() or default
+
+
+def _flag(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value in {"", None}:
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise ConfigError(f"{name}={value!r} is not a switch: use 1 or 0.")
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    value = environ.get(name, "").strip()
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+        raise ConfigError(f"{name}={value!r} is not a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _words(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in _text(environ, name, default).split(",") if word.strip())
+
+
+def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
+    """Read a secret from NAME or the file NAME_FILE; outside production derive a fixed local one."""
+    value = environ.get(name, "").strip()
+    path = environ.get(f"{name}_FILE", "").strip()
+    if not value and path:
+        try:
+            value = Path(path).read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"{name}_FILE={path!r} cannot be read ({error.strerror}).") from error
+    if value:
+        if env == "production" and len(value) < 32:
+            raise ConfigError(f"{name} is too short for production: use at least 32 random characters.")
+        return value
+    if env == "production":
+        raise ConfigError(f"{name} is not set: in production give it, or {name}_FILE with the path of a file that holds it.")
+    # Local secrets need only be stable for this checkout, so that sessions outlive a restart.
+    return hashlib.sha256(f"local {name} of {BASE_DIR}".encode()).hexdigest()
+
+
+def _socket_path(path: Path) -> str:
+    """Return a socket path short enough for the kernel, in a folder of this user's own when the natural one is too long."""
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return str(path)
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return str(Path(tempfile.gettempdir()) / f"brokerage-{os.getuid()}-{digest}" / path.name)
+
+
+def load_config(environ: Mapping[str, str]) -> Config:
+    """Build the configuration from a mapping; raises ConfigError."""
+    env = _text(environ, "BROKERAGE_ENV", "local")
+    if env not in {"local", "test", "production"}:
+        raise ConfigError(f"BROKERAGE_ENV={env!r} is unknown: use local, test or production.")
+    var_dir = Path(_text(environ, "BROKERAGE_VAR", str(BASE_DIR / "var"))).resolve()
+    run_dir = var_dir / "run"
+    port = _whole(environ, "PORT", 8000, 1, 65535)
+    host = _text(environ, "HOST", "127.0.0.1")
+    durability = _text(environ, "DURABILITY", "fdatasync")
+    if durability not in {"fdatasync", "os"}:
+        raise ConfigError(f"DURABILITY={durability!r} is unknown: use fdatasync (safe) or os (page cache only).")
+    base_url = _text(environ, "BASE_URL", f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}")  # noqa: S104
+    database_url = _text(environ, "DATABASE_URL", "")
+    redis_url = _text(environ, "REDIS_URL", "")
+    if env == "production" and not (database_url and redis_url):
+        raise ConfigError("DATABASE_URL and REDIS_URL must be set in production.")
+    return Config(
+        env=env,
+        debug=_flag(environ, "DEBUG", env == "local"),
+        secret_key=_secret(environ, "SECRET_KEY", env),
+        jwt_key=_secret(environ, "JWT_KEY", env),
+        base_url=base_url,
+        host=host,
+        port=port,
+        allowed_hosts=_words(environ, "ALLOWED_HOSTS", "" if env == "production" else "127.0.0.1,localhost,[::1],testserver"),
+        csrf_trusted_origins=_words(environ, "CSRF_TRUSTED_ORIGINS", f"{base_url},http://localhost:{port}" if env != "production" else base_url),
+        frame_ancestors=_words(environ, "FRAME_ANCESTORS", ""),
+        database_url=database_url,
+        redis_url=redis_url,
+        var_dir=var_dir,
+        run_dir=run_dir,
+        log_dir=var_dir / "log",
+        journal_dir=Path(_text(environ, "JOURNAL_DIR", str(var_dir / "journal"))).resolve(),
+        engine_socket=_socket_path(Path(_text(environ, "ENGINE_SOCKET", str(run_dir / "engine.sock")))),
+        durability=durability,
+        demo=_flag(environ, "DEMO", env == "local"),
+        demo_rate=_whole(environ, "DEMO_RATE", 60, 0, 5000),
+        demo_seed=_whole(environ, "DEMO_SEED", 20261121, 0, 2**63 - 1),
+        test_db_suffix=_text(environ, "TEST_DB_SUFFIX", ""),
+        browser_path=_text(environ, "CHROMIUM", ""),
+    )
+
+
+@lru_cache(maxsize=1)
+def get_config() -> Config:
+    """Return the configuration of this process, read from the environment once."""
+    return load_config(os.environ)

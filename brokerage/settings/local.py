@@ -1,0 +1,6 @@
+"""Settings of a developer's machine and of the demo: debug pages, files straight from the finders."""
+
+from brokerage.settings.base import *  # noqa: F403
+from brokerage.settings.base import CONFIG
+
+DEBUG = CONFIG.debug

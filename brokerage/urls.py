@@ -1,0 +1,27 @@
+"""All HTTP routes. Each app has ``urls.py`` (pages) and ``api/urls.py`` (REST, under /api/v1)."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from brokerage.platform import web
+
+urlpatterns = [
+    path("api/v1/", include("accounts.api.urls")),
+    path("api/v1/", include("marketdata.api.urls")),
+    path("api/v1/", include("trading.api.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("admin/", admin.site.urls),
+    path("health/live", web.health_live, name="health-live"),
+    path("health/ready", web.health_ready, name="health-ready"),
+    path("version", web.version, name="version"),
+    path("", include("accounts.urls")),
+    path("", include("marketdata.urls")),
+    path("", include("trading.urls")),
+]
+
+handler400 = "brokerage.platform.web.page_400"
+handler403 = "brokerage.platform.web.page_403"
+handler404 = "brokerage.platform.web.page_404"
+handler500 = "brokerage.platform.web.page_500"
