@@ -1,0 +1,70 @@
+"""Request ids: one per request, taken from the caller or made here, in every answer and every log line.
+
+Owns the context variable. Leaves the error documents that show the id to ``brokerage/platform/api.py`` and the pages.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponse
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def current_request_id() -> str:
+    """Return the id of the request being served, or ``-`` outside one."""
+    return _request_id.get()
+
+
+class RequestIdMiddleware:
+    """Set ``request.request_id`` and the ``X-Request-ID`` header; sync and async capable."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def _begin(self, request: HttpRequest) -> str:
+        given = request.headers.get("X-Request-ID", "")
+        # A caller's id is kept only when it cannot break a log line or a header.
+        request_id = given if _ACCEPTED.fullmatch(given) else secrets.token_hex(10)
+        request.request_id = request_id  # type: ignore[attr-defined]
+        return request_id
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        if iscoroutinefunction(self):
+            return self._call_async(request)
+        token = _request_id.set(self._begin(request))
+        try:
+            response = self.get_response(request)
+            response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined, index]
+            return response
+        finally:
+            _request_id.reset(token)
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponse:
+        token = _request_id.set(self._begin(request))
+        try:
+            response = await self.get_response(request)  # type: ignore[misc]
+            response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+            return response
+        finally:
+            _request_id.reset(token)
+
+
+class RequestIdFilter(logging.Filter):
+    """Put the id of the current request on each log record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = _request_id.get()
+        return True
