@@ -154,7 +154,7 @@ typedef struct {
     char cl_ord_id[40];   /* 0..36 printable ASCII, zero padded; empty = no idempotency. Upserts use it as data */
 } core_command;
 
-/* 128 bytes. All figures are after the event. */
+/* 136 bytes. All figures are after the event. */
 typedef struct {
     uint64_t seq;         /* event sequence, 1.. without gaps */
     uint64_t cmd_seq;     /* the command that caused it */
