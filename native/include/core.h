@@ -185,7 +185,7 @@ typedef struct {
     uint32_t max_instruments;
     uint32_t max_accounts;
     uint32_t max_orders;          /* live orders at once */
-    uint32_t max_levels;          /* price levels outside the dense windows, all books together */
+    uint32_t max_levels;          /* price levels, all books together */
     uint32_t max_cl_ord_ids;      /* remembered ClOrdIDs; the oldest is forgotten first */
     uint32_t max_holds;
     uint32_t max_fills_per_command;   /* matches one order may make; 0 = 1024 */
