@@ -1,0 +1,61 @@
+"""Early pytest plugin (``-p tests.servers``): real PostgreSQL and Valkey for the run.
+
+Loaded before Django's settings, because they need the addresses. Servers given by DATABASE_URL/REDIS_URL are used as they are; else an
+embedded pair of this run's own is started below ``var/test`` and removed afterwards, so that several runs can go on side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from brokerage.launch.embedded import EmbeddedServers
+
+ROOT = Path(__file__).resolve().parent.parent
+_servers: EmbeddedServers | None = None
+
+os.environ["BROKERAGE_ENV"] = "test"
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "brokerage.settings")
+_given = bool(os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"))
+_base = ROOT / "var" / "test" / str(os.getpid())
+if not _given:
+    # Workers of pytest-xdist inherit the controller's addresses and never come here.
+    _servers = EmbeddedServers(_base / "servers", database="brokerage", fast=True)
+    os.environ["DATABASE_URL"] = _servers.database_url
+    os.environ["REDIS_URL"] = _servers.redis_url
+    os.environ["BROKERAGE_VAR"] = str(_base)
+
+
+def _remove_left_overs() -> None:
+    """Stop and remove the servers of test runs that were killed."""
+    for folder in (ROOT / "var" / "test").glob("[0-9]*"):
+        if not Path(f"/proc/{folder.name}").exists():
+            servers = EmbeddedServers(folder / "servers")
+            servers._place()
+            servers.stop()
+            _remove(servers, folder)
+
+
+def _remove(servers: EmbeddedServers, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(servers.socket_dir, ignore_errors=True)
+    shutil.rmtree(servers._away, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, in the controlling process only."""
+    if _servers is not None and not hasattr(config, "workerinput"):
+        _remove_left_overs()
+        _servers.start()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers and remove their data."""
+    if _servers is not None and not hasattr(config, "workerinput"):
+        _servers.stop()
+        _remove(_servers, _base)
