@@ -1,0 +1,286 @@
+"""The one table of refusals: number, slug, text, the rule broken, the next step, HTTP status and FIX numbers.
+
+Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the
+others belong to the
+edges. ``docs/rejects.md`` is generated: ``python -m brokerage.kernel.rejects > docs/rejects.md`` (a test compares it).
+Leaves to others: turning core units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are
+in) and the
+problem+json envelope (``brokerage/platform/api.py``).
+
+Numbers are never reused. Bands: 1 form, 2 authority, 3 instrument, 4 risk, 5 book, 6 venue, 7 compliance, 8 money, 9
+system.
+"""
+
+# ruff: noqa: E501 - one row of the table is one line
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+
+
+class RejectCode(IntEnum):
+    """Numbers by name; the slug is the name in lower case."""
+
+    MALFORMED = 1001
+    UNSUPPORTED = 1002
+    DUPLICATE_CL_ORD_ID = 1003
+    BAD_VERSION = 1004
+    BAD_QTY = 1005
+    BAD_PRICE = 1006
+    BAD_EXPIRE = 1007
+    OVERFLOW = 1008
+    UNKNOWN_FIELD = 1010
+    TOO_MANY_DECIMALS = 1011
+    NOT_A_NUMBER = 1012
+    MALFORMED_JSON = 1013
+    VALUE_OUT_OF_RANGE = 1014
+    IDEMPOTENCY_KEY_REUSED = 1015
+    MISSING_FIELD = 1016
+    BAD_CURSOR = 1017
+    UNSUPPORTED_MEDIA_TYPE = 1018
+    METHOD_NOT_ALLOWED = 1019
+    PAYLOAD_TOO_LARGE = 1020
+    NOT_ACCEPTABLE = 1021
+    WEAK_PASSWORD = 1022
+    UNKNOWN_TOPIC = 1023
+    UNKNOWN_ACCOUNT = 2001
+    ACCOUNT_HALTED = 2002
+    ACCOUNT_REDUCE_ONLY = 2003
+    NOT_AUTHENTICATED = 2010
+    TOKEN_EXPIRED = 2011
+    PERMISSION_DENIED = 2012
+    THROTTLED = 2013
+    NOT_FOUND = 2014
+    ACCOUNT_NOT_ACTIVE = 2015
+    INVALID_CREDENTIALS = 2016
+    CSRF_FAILED = 2017
+    ORIGIN_REFUSED = 2018
+    SUBSCRIPTION_LIMIT = 2019
+    UNKNOWN_INSTRUMENT = 3001
+    INSTRUMENT_CLOSED = 3002
+    INSTRUMENT_HALTED = 3003
+    GLOBAL_HALT = 3004
+    QTY_BELOW_MIN = 3005
+    QTY_ABOVE_MAX = 3006
+    UNKNOWN_ASSET = 3007
+    BAD_LISTING = 3008
+    REDUCE_ONLY_STATE = 3009
+    LISTING_FROZEN = 3010
+    PRICE_OFF_INCREMENT = 3011
+    QTY_OFF_LOT = 3012
+    INSUFFICIENT_FUNDS = 4001
+    PRICE_COLLAR = 4002
+    MAX_NOTIONAL = 4003
+    MAX_OPEN_ORDERS = 4004
+    NO_REFERENCE_PRICE = 4005
+    REDUCE_ONLY = 4006
+    ACCOUNT_MAX_NOTIONAL = 4007
+    UNKNOWN_ORDER = 5001
+    TOO_LATE = 5002
+    WOULD_CROSS = 5003
+    UNFILLABLE = 5004
+    STALE_REPLACE = 5006
+    QTY_BELOW_FILLED = 5007
+    NO_LIQUIDITY = 5008
+    FILL_LIMIT = 5009
+    UNKNOWN_HOLD = 8001
+    BAD_AMOUNT = 8002
+    INTERNAL_ERROR = 9000
+    CAPACITY = 9001
+    ENGINE_UNAVAILABLE = 9010
+    OUTCOME_UNKNOWN = 9011
+    PROJECTION_STALE = 9012
+    OVERLOADED = 9013
+    TIMEOUT = 9014
+
+    @property
+    def slug(self) -> str:
+        """Stable lower-case name, as in problem+json."""
+        return self.name.lower()
+
+    @property
+    def row(self) -> Reject:
+        """The row of the table."""
+        return TABLE[self]
+
+
+#: Numbers the core emits; everything else in the table is the edge's. Compared with core.h by a test.
+CORE_CODES = frozenset(
+    code
+    for code in RejectCode
+    if not (
+        1010 <= code < 2000
+        or 2010 <= code < 3000
+        or 3011 <= code < 4000
+        or code == RejectCode.INTERNAL_ERROR
+        or code >= 9010
+    )
+)
+
+
+class Unit(StrEnum):
+    """What ``needed`` and ``available`` are counted in when they come from the core."""
+
+    NONE = "none"
+    TEXT = "text"  # already text, from the edge
+    PRICE = "price"  # ticks of the instrument
+    QTY = "qty"  # lots of the instrument
+    QUOTE = "quote"  # minor units of the instrument's quote asset
+    FUNDS = "funds"  # minor units: quote asset; base asset for a spot sell; the command's asset for money
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One row. ``text`` stands alone; ``numbers`` is added when the numbers it names are known."""
+
+    code: RejectCode
+    title: str
+    text: str
+    numbers: str
+    unit: Unit
+    rule: str
+    next_step: str
+    http: int
+    ord_rej_reason: int  # FIX 103
+    cxl_rej_reason: int  # FIX 102
+    business_reject_reason: int  # FIX 380
+
+    @property
+    def slug(self) -> str:
+        """Stable lower-case name."""
+        return self.code.slug
+
+    def detail(self, needed: str | None = None, available: str | None = None) -> str:
+        """The sentence shown to the sender, with the numbers when all that it names are given."""
+        if not self.numbers:
+            return self.text
+        if ("{needed}" in self.numbers and needed is None) or ("{available}" in self.numbers and available is None):
+            return self.text
+        return f"{self.text} {self.numbers.format(needed=needed, available=available)}"
+
+
+def reject_row(number: int) -> Reject:
+    """The row of a number; an unknown number is told as 9000 rather than raising inside an error path."""
+    try:
+        return TABLE[RejectCode(number)]
+    except ValueError:
+        return TABLE[RejectCode.INTERNAL_ERROR]
+
+
+def retry_after_s(number: int) -> int | None:
+    """Seconds for a Retry-After header, None when trying again changes nothing."""
+    return {429: 1, 503: 2, 504: 2}.get(reject_row(number).http)
+
+
+_C = RejectCode
+_U = Unit
+_ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int], ...] = (
+    # code, title, text, numbers, unit, rule, next step, HTTP, FIX 103, FIX 102, FIX 380
+    (_C.MALFORMED, "Malformed request", "A field has a form that cannot be read.", "", _U.TEXT, "fields have their documented form", "Correct the field and send it again.", 400, 99, 99, 0),
+    (_C.UNSUPPORTED, "Unsupported combination", "This combination of type, time in force and flags is not supported.", "", _U.NONE, "documented combinations of order fields", "Choose a supported combination; a market order is IOC or FOK and never post-only.", 400, 11, 99, 3),
+    (_C.DUPLICATE_CL_ORD_ID, "Client order id already used", "This client order id was used for a different request.", "", _U.NONE, "one id, one request, per account", "Use a new id for a new request.", 409, 6, 6, 0),
+    (_C.BAD_VERSION, "Unsupported protocol version", "The command's layout version is not the engine's.", "", _U.NONE, "one layout version per engine", "Update the sender.", 400, 99, 99, 3),
+    (_C.BAD_QTY, "Quantity not allowed", "The quantity must be greater than zero.", "", _U.QTY, "quantity > 0", "Enter a quantity above zero.", 400, 13, 99, 0),
+    (_C.BAD_PRICE, "Price not allowed", "A limit order needs a price above zero; a market order has none.", "", _U.PRICE, "limit price > 0, market without price", "Enter a price above zero, or leave it out for a market order.", 400, 99, 99, 0),
+    (_C.BAD_EXPIRE, "Expiry not allowed", "Only a good-till-date order has an expiry, and it must be in the future.", "", _U.NONE, "GTD with a future expiry", "Set an expiry in the future, or choose another time in force.", 400, 11, 99, 0),
+    (_C.OVERFLOW, "Number too large", "The value of the order or the resulting balance is larger than the engine can carry.", "", _U.NONE, "every amount ≤ 2^62 minor units", "Use a smaller quantity or price.", 422, 3, 99, 0),
+    (_C.UNKNOWN_FIELD, "Unknown field", "The request has a field that is not known.", "Unknown: {available}.", _U.TEXT, "only documented fields", "Remove the field; see the API documentation.", 400, 99, 99, 0),
+    (_C.TOO_MANY_DECIMALS, "Too many decimals", "The number has more decimals than are allowed here.", "At most {needed} decimals, got {available}.", _U.TEXT, "decimals ≤ those of the increment", "Shorten the number to the allowed decimals.", 400, 18, 18, 0),
+    (_C.NOT_A_NUMBER, "Not a number", "The value is not a plain decimal number in a string.", "", _U.TEXT, "numbers are decimal strings", "Send digits with an optional decimal point, in a string.", 400, 99, 99, 0),
+    (_C.MALFORMED_JSON, "Malformed JSON", "The body is not valid JSON.", "", _U.TEXT, "a JSON object in UTF-8", "Correct the body and send it again.", 400, 99, 99, 0),
+    (_C.VALUE_OUT_OF_RANGE, "Value out of range", "The value is outside the allowed range.", "The bound is {needed}.", _U.TEXT, "documented range of the field", "Use a value within the range.", 400, 99, 99, 0),
+    (_C.IDEMPOTENCY_KEY_REUSED, "Idempotency key reused", "This Idempotency-Key was used with a different body.", "", _U.TEXT, "one key, one body", "Use a new key for a new request.", 409, 6, 6, 0),
+    (_C.MISSING_FIELD, "Field missing", "A required field is missing.", "Missing: {needed}.", _U.TEXT, "required fields are present", "Add the field.", 400, 99, 99, 5),
+    (_C.BAD_CURSOR, "Bad cursor", "The page cursor cannot be read or belongs to another list.", "", _U.NONE, "cursors come from the previous page", "Begin again without a cursor.", 400, 99, 99, 0),
+    (_C.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "The body's content type is not supported.", "Use {needed}.", _U.TEXT, "application/json", "Send the body as application/json.", 415, 99, 99, 0),
+    (_C.METHOD_NOT_ALLOWED, "Method not allowed", "This address does not take that HTTP method.", "", _U.TEXT, "documented methods", "See the API documentation.", 405, 99, 99, 3),
+    (_C.PAYLOAD_TOO_LARGE, "Payload too large", "The request body is too large.", "At most {needed} bytes.", _U.TEXT, "bounded request size", "Send less in one request.", 413, 99, 99, 0),
+    (_C.NOT_ACCEPTABLE, "Not acceptable", "The answer is not available in the requested form.", "", _U.TEXT, "documented media types", "Ask for application/json.", 406, 99, 99, 0),
+    (_C.WEAK_PASSWORD, "Password too weak", "The password does not meet the rules.", "", _U.TEXT, "length and common-password rules", "Choose a longer password that is not in common use.", 400, 99, 99, 0),
+    (_C.UNKNOWN_TOPIC, "Unknown topic", "There is no such stream topic.", "", _U.TEXT, "documented topics", "Check the topic's name and symbol.", 404, 99, 99, 1),
+    (_C.UNKNOWN_ACCOUNT, "Unknown account", "The account is not known to the engine.", "", _U.NONE, "account registered with the engine", "Wait until the account is active, or contact support.", 403, 15, 99, 1),
+    (_C.ACCOUNT_HALTED, "Account halted", "Trading is halted for this account.", "", _U.NONE, "account state", "Open orders can still be cancelled; contact support.", 403, 99, 2, 6),
+    (_C.ACCOUNT_REDUCE_ONLY, "Account may only reduce", "This account may only reduce its positions.", "", _U.NONE, "account state: reduce only", "Send an order that reduces a position.", 403, 99, 2, 6),
+    (_C.NOT_AUTHENTICATED, "Not signed in", "The request carries no valid identity.", "", _U.NONE, "signed-in requests", "Sign in and send it again.", 401, 99, 99, 6),
+    (_C.TOKEN_EXPIRED, "Token expired", "The access token is no longer valid.", "", _U.NONE, "token lifetime", "Refresh the token or sign in again.", 401, 99, 99, 6),
+    (_C.PERMISSION_DENIED, "Not permitted", "You are not permitted to do this.", "", _U.NONE, "role and scope", "Ask the owner of the account for access.", 403, 99, 2, 6),
+    (_C.THROTTLED, "Too many requests", "Requests come faster than allowed.", "Try again in {needed} s.", _U.TEXT, "request rate", "Wait and send it again.", 429, 99, 99, 8),
+    (_C.NOT_FOUND, "Not found", "There is nothing here under that name.", "", _U.NONE, "own objects only", "Check the address or id.", 404, 5, 1, 1),
+    (_C.ACCOUNT_NOT_ACTIVE, "Account not active", "The account is not active.", "", _U.TEXT, "account status: active", "Finish opening the account, or contact support.", 403, 15, 99, 6),
+    (_C.INVALID_CREDENTIALS, "Sign-in failed", "The e-mail address or the password is wrong.", "", _U.NONE, "valid credentials", "Check both and try again.", 401, 99, 99, 6),
+    (_C.CSRF_FAILED, "Form expired", "The form's protection token is missing or old.", "", _U.NONE, "CSRF token", "Reload the page and send the form again.", 403, 99, 99, 6),
+    (_C.ORIGIN_REFUSED, "Origin refused", "Connections from this web origin are not allowed.", "", _U.NONE, "allow-listed origins", "Open the portal at its own address.", 403, 99, 99, 6),
+    (_C.SUBSCRIPTION_LIMIT, "Too many subscriptions", "This connection has as many subscriptions as it may have.", "At most {needed}.", _U.COUNT, "subscriptions per connection", "Unsubscribe from something first.", 429, 99, 99, 8),
+    (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
+    (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
+    (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),
+    (_C.GLOBAL_HALT, "All trading halted", "Trading is halted for everyone.", "", _U.NONE, "house state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 4),
+    (_C.QTY_BELOW_MIN, "Quantity too small", "The quantity is below the instrument's minimum.", "The minimum is {needed}.", _U.QTY, "minimum order quantity", "Enter at least the minimum.", 422, 13, 99, 0),
+    (_C.QTY_ABOVE_MAX, "Quantity too large", "The quantity is above the instrument's maximum.", "The maximum is {needed}.", _U.QTY, "maximum order quantity", "Enter at most the maximum, or several orders.", 422, 3, 99, 0),
+    (_C.UNKNOWN_ASSET, "Unknown asset", "There is no such asset.", "", _U.NONE, "registered assets", "Check the asset's code.", 422, 99, 99, 1),
+    (_C.BAD_LISTING, "Listing not valid", "The listing's numbers do not fit together.", "", _U.NONE, "increments give whole minor units; rates within range", "Correct the increments or rates.", 422, 99, 99, 0),
+    (_C.REDUCE_ONLY_STATE, "Only reducing orders", "This market takes only orders that reduce a position.", "", _U.NONE, "instrument or house state: reduce only", "Send an order that reduces a position.", 422, 99, 2, 0),
+    (_C.LISTING_FROZEN, "Listing frozen", "This part of a listing cannot change any more.", "", _U.NONE, "increments, assets and kind are fixed at listing", "List a new instrument instead.", 422, 99, 99, 0),
+    (_C.PRICE_OFF_INCREMENT, "Price off increment", "The price is not a whole number of increments.", "The increment is {needed}.", _U.TEXT, "price increment", "Round the price to the increment.", 422, 18, 18, 0),
+    (_C.QTY_OFF_LOT, "Quantity off lot", "The quantity is not a whole number of lots.", "The lot is {needed}.", _U.TEXT, "quantity increment", "Round the quantity to the lot.", 422, 13, 99, 0),
+    (_C.INSUFFICIENT_FUNDS, "Insufficient funds", "There is not enough available for this.", "Needed {needed}, available {available}.", _U.FUNDS, "available ≥ additional hold", "Deposit, cancel other orders, or use a smaller quantity.", 422, 25, 99, 0),
+    (_C.PRICE_COLLAR, "Price outside the collar", "The price is too far from the last price.", "The limit is {needed}.", _U.PRICE, "price collar around the reference price", "Use a price within the collar.", 422, 16, 8, 0),
+    (_C.MAX_NOTIONAL, "Order value too large", "The order's value is above the instrument's limit.", "At most {needed}, the order is {available}.", _U.QUOTE, "maximum order value of the instrument", "Use a smaller quantity, or several orders.", 422, 20, 99, 0),
+    (_C.MAX_OPEN_ORDERS, "Too many open orders", "The account has as many open orders as it may have.", "The limit is {needed}.", _U.COUNT, "open orders per account", "Cancel an open order first.", 422, 3, 99, 0),
+    (_C.NO_REFERENCE_PRICE, "No reference price", "The instrument has no price yet, so a market order cannot be checked.", "", _U.NONE, "market orders need a reference price", "Use a limit order.", 422, 19, 99, 0),
+    (_C.REDUCE_ONLY, "Would not reduce", "A reduce-only order must reduce the position and not exceed it.", "At most {needed}.", _U.QTY, "reduce-only", "Use a quantity within the position, or remove reduce-only.", 422, 99, 99, 0),
+    (_C.ACCOUNT_MAX_NOTIONAL, "Order value above the account's limit", "The order's value is above this account's limit.", "At most {needed}, the order is {available}.", _U.QUOTE, "maximum order value of the account", "Use a smaller quantity, or ask for a higher limit.", 422, 20, 99, 0),
+    (_C.UNKNOWN_ORDER, "Unknown order", "There is no such open order in this account.", "", _U.NONE, "own live orders", "Check the order's id.", 404, 5, 1, 1),
+    (_C.TOO_LATE, "Too late", "The order is already filled, cancelled or expired.", "", _U.NONE, "only live orders change", "Nothing to do: see the order's history.", 409, 4, 0, 0),
+    (_C.WOULD_CROSS, "Would trade at once", "A post-only order may not trade on entry.", "The best opposite price is {needed}.", _U.PRICE, "post-only", "Use a price that does not cross, or remove post-only.", 422, 99, 99, 0),
+    (_C.UNFILLABLE, "Cannot fill at once", "A fill-or-kill order could not be filled completely.", "Wanted {needed}, there is {available}.", _U.QTY, "fill or kill", "Use a smaller quantity, another price, or IOC.", 422, 99, 99, 0),
+    (_C.STALE_REPLACE, "Order changed meanwhile", "The order is no longer the version you saw.", "It is now version {needed}.", _U.COUNT, "expected version", "Reload the order and decide again.", 409, 99, 99, 0),
+    (_C.QTY_BELOW_FILLED, "Quantity below filled", "The new total quantity must be above what is already filled.", "Filled: {needed}.", _U.QTY, "new total > filled", "Enter a larger total, or cancel the order.", 422, 13, 99, 0),
+    (_C.NO_LIQUIDITY, "Nothing to trade with", "The book has nothing for this market order within the price collar.", "", _U.NONE, "market orders trade at once or not at all", "Use a limit order, or try again later.", 422, 99, 99, 0),
+    (_C.FILL_LIMIT, "Too many matches", "The order would need more matches than one order may make.", "", _U.COUNT, "matches per order", "Use a smaller quantity.", 422, 3, 99, 0),
+    (_C.UNKNOWN_HOLD, "Unknown hold", "There is no such hold in this account.", "", _U.NONE, "own live holds", "It was released or settled before: see the ledger.", 422, 99, 99, 1),
+    (_C.BAD_AMOUNT, "Amount not allowed", "The amount must be greater than zero.", "", _U.FUNDS, "amount > 0", "Enter an amount above zero.", 422, 99, 99, 0),
+    (_C.INTERNAL_ERROR, "Something went wrong", "The request failed for a reason on our side.", "", _U.NONE, "none: a fault", "Try again; quote the request id to support.", 500, 99, 99, 0),
+    (_C.CAPACITY, "Engine full", "The engine has no room for this now.", "", _U.NONE, "engine capacity", "Try again later.", 503, 99, 99, 8),
+    (_C.ENGINE_UNAVAILABLE, "Engine away", "The engine cannot be reached; the request was not sent.", "", _U.NONE, "engine running", "Try again in a moment.", 503, 99, 99, 4),
+    (_C.OUTCOME_UNKNOWN, "Outcome unknown", "The request was sent but no answer came back; it may have been done.", "", _U.NONE, "answer within the time limit", "Ask for the order by its client order id, or send the same request with the same id again.", 504, 99, 99, 4),
+    (_C.PROJECTION_STALE, "Data is behind", "The stored data is behind the engine.", "", _U.NONE, "projection up to date", "Try again in a moment.", 503, 99, 99, 4),
+    (_C.OVERLOADED, "Overloaded", "The service has more work than it can take.", "", _U.NONE, "bounded queues", "Wait and send it again.", 503, 99, 99, 8),
+    (_C.TIMEOUT, "Timed out", "The work took longer than allowed and was stopped; nothing was changed.", "", _U.NONE, "time limit", "Narrow the request, or try again.", 503, 99, 99, 4),
+)  # fmt: skip
+
+TABLE: Mapping[RejectCode, Reject] = MappingProxyType({row[0]: Reject(*row) for row in _ROWS})
+if set(TABLE) != set(RejectCode) or len(_ROWS) != len(TABLE):
+    raise AssertionError("every code has exactly one row")
+
+
+def as_markdown() -> str:
+    """The text of docs/rejects.md."""
+    lines = [
+        "# Refusals",
+        "",
+        "Generated by `python -m brokerage.kernel.rejects > docs/rejects.md`; do not edit. Numbers are never reused.",
+        "Source *core*: decided by the matching core (`native/include/core.h`), in the order of docs/engine.md;",
+        "*edge*: by the API before or after it.",
+        "FIX: OrdRejReason (103) / CxlRejReason (102) / BusinessRejectReason (380).",
+        "",
+        "| code | slug | source | HTTP | FIX | text | rule | next step |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for code in sorted(TABLE):
+        row = TABLE[code]
+        fix = f"{row.ord_rej_reason} / {row.cxl_rej_reason} / {row.business_reject_reason}"
+        text = f"{row.text} {row.numbers}".strip()
+        source = "core" if code in CORE_CODES else "edge"
+        lines.append(
+            f"| {code.value} | `{row.slug}` | {source} | {row.http} | {fix} | {text} | {row.rule} | {row.next_step} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")
