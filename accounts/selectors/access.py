@@ -1,0 +1,99 @@
+"""Which accounts a user may use and how: the one place that answers it, cached in the process for two seconds.
+
+Owns ``AccountRef`` and the rule that a stranger's account does not exist. Leaves trading permission of a state (2015) to the services and
+the membership rows to ``accounts/services``.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from accounts.models import TradingAccount, TradingAccountMember
+from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+
+MAX_AGE_NS = 2 * NS_PER_S
+#: Users remembered at most; beyond it the cache begins again.
+SIZE_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRef:
+    """An account as one user sees it."""
+
+    id: UUID
+    number: str
+    core_account: int
+    kind: str
+    base_currency: str
+    status: str
+    role: str
+    created_at: datetime
+
+    @property
+    def may_trade(self) -> bool:
+        """True for owners and traders."""
+        return self.role in {TradingAccountMember.Role.OWNER, TradingAccountMember.Role.TRADER}
+
+
+_lock = threading.Lock()
+_cache: dict[UUID, tuple[int, tuple[AccountRef, ...]]] = {}
+_numbers: dict[int, str] = {}
+
+
+def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
+    """The user's own accounts, then those shared with them, by number."""
+    now_ns = SYSTEM_CLOCK.monotonic_ns()
+    known = _cache.get(user_id)
+    if known is not None and now_ns - known[0] <= MAX_AGE_NS:
+        return known[1]
+    refs = {row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in TradingAccount.objects.filter(owner_id=user_id)}
+    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account"):
+        refs.setdefault(member.account_id, _ref(member.account, member.role))
+    result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
+    with _lock:
+        if len(_cache) >= SIZE_MAX:
+            _cache.clear()
+        _cache[user_id] = (now_ns, result)
+    return result
+
+
+def _ref(row: TradingAccount, role: str) -> AccountRef:
+    return AccountRef(row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at)
+
+
+def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:
+    """The account of that number, or the first one; RejectedError 2014 when the user has none such."""
+    accounts = accounts_of(user_id)
+    for ref in accounts:
+        if number is None or ref.number == number:
+            return ref
+    if number is None:
+        raise RejectedError(RejectCode.NOT_FOUND, "There is no trading account yet.")
+    raise RejectedError(RejectCode.NOT_FOUND, "There is no such account.", field="account")
+
+
+def account_number(core_account: int) -> str:
+    """The public number of a core account; ``HOUSE`` or empty when there is none. Numbers never change, so they are kept."""
+    number = _numbers.get(core_account)
+    if number is None:
+        number = TradingAccount.objects.filter(core_account=core_account).values_list("number", flat=True).first() or ""
+        if number:
+            if len(_numbers) >= SIZE_MAX:
+                _numbers.clear()
+            _numbers[core_account] = number
+    return number
+
+
+def accounts_forget(user_id: UUID | None = None) -> None:
+    """Drop what is remembered: of one user after a change, of all between tests."""
+    with _lock:
+        if user_id is None:
+            _cache.clear()
+            _numbers.clear()
+        else:
+            _cache.pop(user_id, None)
