@@ -1,0 +1,130 @@
+"""The rules of the house that a machine can check: see the architecture notes in ``docs/index.md``."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("brokerage", "accounts", "marketdata", "risk", "trading", "compliance", "backoffice", "native")
+#: Models of behaviour and statistics may use floats, and say so.
+FLOAT_ALLOWED = ("trading/demo/", "marketdata/history/", "native/bench/")
+MONEY = ("brokerage/kernel/", "accounts/", "trading/", "risk/", "marketdata/")
+#: Long files there are. The list may only shrink; the number is the length it must not pass.
+LONG_FILES_MAX = 400
+LONG_FILES = {}
+
+
+def tracked() -> list[str]:
+    """Return the files git tracks, or every file where there is no git."""
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode == 0 and listing.stdout:
+        return [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
+    return [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()]
+
+
+def modules() -> Iterator[tuple[str, ast.Module, str]]:
+    """Yield (path, tree, source) of every Python module of the product, tests and migrations apart."""
+    for name in tracked():
+        if name.endswith(".py") and name.split("/")[0] in PACKAGES and "/tests/" not in name and "/migrations/" not in name:
+            source = (ROOT / name).read_text()
+            yield name, ast.parse(source), source
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    missing = [name for name, tree, source in modules() if source.strip() and ast.get_docstring(tree) is None]
+    assert missing == []
+
+
+def test_package_roots_stay_empty() -> None:
+    full = [f"{package}/__init__.py" for package in PACKAGES if (ROOT / package / "__init__.py").read_text().strip()]
+    assert full == []
+
+
+def test_no_float_near_money() -> None:
+    found = []
+    for name, tree, _ in modules():
+        if not name.startswith(MONEY) or name.startswith(FLOAT_ALLOWED) or "/bench" in name:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float":
+                found.append(f"{name}:{node.lineno}")
+    assert found == []
+
+
+def test_models_have_no_float_column() -> None:
+    found = [name for name, _, source in modules() if "/models" in name and "FloatField" in source]
+    assert found == []
+
+
+def test_only_config_reads_the_environment() -> None:
+    allowed = ("brokerage/config.py", "brokerage/launch/")
+    found = []
+    for name, tree, _ in modules():
+        if name.startswith(allowed):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and isinstance(node.value, ast.Name) and node.value.id == "os":
+                parent = ast.get_source_segment((ROOT / name).read_text(), node) or ""
+                line = (ROOT / name).read_text().splitlines()[node.lineno - 1]
+                # Entry points must name the settings module before Django is imported; that writes, it does not read.
+                if "DJANGO_SETTINGS_MODULE" not in line:
+                    found.append(f"{name}:{node.lineno} {parent}")
+    assert found == []
+
+
+def test_only_the_clock_reads_the_time() -> None:
+    clock = re.compile(r"\b(?:time\.time(?:_ns)?\(|datetime\.now\(|datetime\.utcnow\(|timezone\.now\(|date\.today\()")
+    allowed = ("brokerage/kernel/clock.py", "brokerage/launch/")
+    found = [
+        f"{name}:{number}"
+        for name, _, source in modules()
+        if not name.startswith(allowed) and "/bench" not in name
+        for number, line in enumerate(source.splitlines(), 1)
+        if clock.search(line) and not line.lstrip().startswith(("#", '"'))
+    ]
+    assert found == []
+
+
+def test_no_django_signals() -> None:
+    found = [name for name, _, source in modules() if re.search(r"from django\.(?:db\.models|dispatch|core)\S* import .*\b(?:receiver|post_save|pre_save|post_delete)\b", source)]
+    assert found == []
+
+
+def test_long_files_only_shrink() -> None:
+    long = {}
+    for name in tracked():
+        if name.endswith((".py", ".c", ".h", ".js", ".css", ".html")) and "/migrations/" not in name:
+            lines = len((ROOT / name).read_text(errors="replace").splitlines())
+            if lines > LONG_FILES.get(name, LONG_FILES_MAX):
+                long[name] = lines
+    assert long == {}
+    assert [name for name in LONG_FILES if not (ROOT / name).exists()] == []
+
+
+def test_layers_hold() -> None:
+    result = subprocess.run([str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("_case", "pattern"),
+    [
+        ("registry host", r"(?:pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian\.org|files\.pythonhosted)"),
+        ("address of this machine", r"(?:/opt/pypi|/opt/wheels|/root/|file:///)"),
+    ],
+)
+def test_no_tracked_file_names(_case: str, pattern: str) -> None:
+    found = []
+    for name in tracked():
+        if name == "tests/architecture/test_tidy.py":
+            continue
+        text = (ROOT / name).read_bytes().decode("utf-8", "replace")
+        found += [f"{name}: {match.group()}" for match in re.finditer(pattern, text)]
+    assert found == []

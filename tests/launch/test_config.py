@@ -1,0 +1,48 @@
+"""The environment becomes a typed configuration, or one sentence that names the variable."""
+
+import pytest
+
+from brokerage.config import SOCKET_PATH_MAX, ConfigError, load_config
+
+
+def test_defaults_are_those_of_a_local_demo() -> None:
+    config = load_config({})
+    assert (config.env, config.port, config.host, config.durability, config.demo) == ("local", 8000, "127.0.0.1", "fdatasync", True)
+    assert config.journal_dir == config.var_dir / "journal"
+
+
+@pytest.mark.parametrize(
+    ("_case", "environ", "names"),
+    [
+        ("port is a word", {"PORT": "http"}, "PORT"),
+        ("port zero", {"PORT": "0"}, "PORT"),
+        ("port too high", {"PORT": "65536"}, "PORT"),
+        ("durability", {"DURABILITY": "maybe"}, "DURABILITY"),
+        ("environment", {"BROKERAGE_ENV": "staging"}, "BROKERAGE_ENV"),
+        ("switch", {"DEMO": "perhaps"}, "DEMO"),
+        ("rate", {"DEMO_RATE": "-1"}, "DEMO_RATE"),
+        ("production without a key", {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x"}, "SECRET_KEY"),
+        (
+            "production with a short key",
+            {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x", "SECRET_KEY": "short"},
+            "SECRET_KEY",
+        ),
+        ("production without servers", {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40, "JWT_KEY": "y" * 40}, "DATABASE_URL"),
+        ("secret file missing", {"SECRET_KEY_FILE": "/nonexistent/key"}, "SECRET_KEY_FILE"),
+    ],
+)
+def test_refuses(_case: str, environ: dict[str, str], names: str) -> None:
+    with pytest.raises(ConfigError, match=names):
+        load_config(environ)
+
+
+def test_a_deep_checkout_gets_a_short_socket_path() -> None:
+    config = load_config({"BROKERAGE_VAR": "/tmp/" + "deep/" * 40})
+    assert len(config.engine_socket) <= SOCKET_PATH_MAX
+    assert config.engine_socket != load_config({"BROKERAGE_VAR": "/tmp/" + "deep/" * 41}).engine_socket
+
+
+def test_secrets_come_from_files(tmp_path) -> None:
+    path = tmp_path / "key"
+    path.write_text("k" * 50 + "\n")
+    assert load_config({"SECRET_KEY_FILE": str(path)}).secret_key == "k" * 50
