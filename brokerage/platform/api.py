@@ -1,0 +1,244 @@
+"""The base of every REST view: exact JSON in, problem+json out, bounded pages, idempotency keys, rate headers.
+
+Owns ``ExactJSONParser``, ``ApiView``, cursor pages and reading of query parameters and Idempotency-Key. Fields are in ``api_fields.py``,
+refusals in ``problems.py``, budgets in ``throttling.py``. Leaves what is served to the apps.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from django.db import models
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from brokerage.kernel.identifiers import is_cl_ord_id
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.api_fields import StrictSerializer
+from brokerage.platform.problems import ApiProblem, problem_handler
+from brokerage.platform.throttling import rate_headers
+
+__all__ = ["ApiView", "ExactJSONParser", "Page", "idempotency_key", "page_of", "problem_handler", "query_of"]
+
+#: No request of this API is near it; a larger body is refused unread.
+BODY_MAX = 65_536
+DEPTH_MAX = 8
+PAGE_MAX = 200
+PAGE_DEFAULT = 50
+#: Digits of a whole number in JSON; longer ones are text or nonsense, and converting them costs quadratic time.
+DIGITS_MAX = 48
+
+S = TypeVar("S", bound=StrictSerializer)
+
+
+def _whole(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ApiProblem(RejectCode.VALUE_OUT_OF_RANGE, "A number in the body has too many digits.")
+    return int(text)
+
+
+def _exact(text: str) -> Decimal:
+    # Through the literal's own text: no binary float ever exists.
+    if len(text) > DIGITS_MAX:
+        raise ApiProblem(RejectCode.VALUE_OUT_OF_RANGE, "A number in the body has too many digits.")
+    return Decimal(text)
+
+
+def _constant(text: str) -> None:
+    raise ApiProblem(RejectCode.NOT_A_NUMBER, f"{text} is not a number.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ApiProblem(RejectCode.MALFORMED_JSON, "A name occurs twice in an object.")
+    return result
+
+
+def text_is_clean(text: str) -> bool:
+    """False for text that PostgreSQL or UTF-8 cannot carry: NUL or half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    if depth > DEPTH_MAX:
+        raise ApiProblem(RejectCode.MALFORMED_JSON, "The body is nested too deeply.")
+    if isinstance(value, str):
+        if not value.isascii() and not text_is_clean(value) or "\x00" in value:
+            raise ApiProblem(RejectCode.MALFORMED_JSON, "A text has a character that cannot be stored.")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _check(name, depth + 1)
+            _check(part, depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            _check(part, depth + 1)
+
+
+def parse_json(raw: bytes) -> Any:
+    """JSON with exact numbers, unique names and storable text; ApiProblem for anything else."""
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            parse_float=_exact,
+            parse_int=_whole,
+            parse_constant=_constant,
+            object_pairs_hook=_unique,
+        )
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        if isinstance(error, ApiProblem):
+            raise
+        raise ApiProblem(RejectCode.MALFORMED_JSON) from error
+    _check(value)
+    return value
+
+
+class ExactJSONParser(BaseParser):
+    """JSON objects only, at most BODY_MAX bytes, numbers as int or Decimal."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        """Read and check the body."""
+        raw = stream.read(BODY_MAX + 1)
+        if len(raw) > BODY_MAX:
+            raise ApiProblem(RejectCode.PAYLOAD_TOO_LARGE, needed=str(BODY_MAX))
+        value = parse_json(raw)
+        if not isinstance(value, dict):
+            raise ApiProblem(RejectCode.MALFORMED_JSON, "The body must be a JSON object.")
+        return value
+
+
+class ApiView(APIView):
+    """Base of the REST views. ``throttle_scopes`` maps a method to a budget of ``throttling.py``."""
+
+    #: method -> scope; what is not named falls to "read" or "write".
+    throttle_scopes: dict[str, str] = {}
+    # OPTIONS would describe forms this API does not have.
+    metadata_class = None
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Add what every answer has."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in rate_headers(request).items():
+            response[name] = value
+        if not response.has_header("Cache-Control"):
+            response["Cache-Control"] = "no-store"
+        return response
+
+    def body(self, serializer: type[S]) -> dict[str, Any]:
+        """The checked body."""
+        checked = serializer(data=self.request.data)
+        checked.is_valid(raise_exception=True)
+        return checked.validated_data
+
+
+def query_of(request: Request, serializer: type[S]) -> dict[str, Any]:
+    """The checked query parameters; unknown and repeated ones are refused."""
+    values: dict[str, str] = {}
+    for name, items in request.query_params.lists():
+        if len(items) != 1:
+            raise ApiProblem(
+                RejectCode.MALFORMED, f"The parameter {name[:40]!r} is given more than once.", field=name[:40]
+            )
+        if not text_is_clean(items[0]):
+            raise ApiProblem(
+                RejectCode.MALFORMED,
+                f"The parameter {name[:40]!r} has a character that cannot be used.",
+                field=name[:40],
+            )
+        values[name] = items[0]
+    checked = serializer(data=values)
+    checked.is_valid(raise_exception=True)
+    return checked.validated_data
+
+
+def idempotency_key(request: Request | HttpRequest, client_order_id: str | None = None) -> str | None:
+    """The id that makes a write repeatable: the body's client id or the Idempotency-Key header; both must agree."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not is_cl_ord_id(key):
+        raise ApiProblem(
+            RejectCode.MALFORMED,
+            "Idempotency-Key must be 1 to 36 printable ASCII characters without spaces.",
+            field="Idempotency-Key",
+            needed="1 to 36 characters",
+        )
+    if key is not None and client_order_id is not None and key != client_order_id:
+        raise ApiProblem(
+            RejectCode.MALFORMED,
+            "Idempotency-Key and client_order_id are different.",
+            field="Idempotency-Key",
+            next_step="Send one of them, or the same value in both.",
+        )
+    return client_order_id or key
+
+
+class Page:
+    """A keyset cursor: a list's tag and the key of the last row of the page before, opaque to clients."""
+
+    def __init__(self, tag: str, width: int) -> None:
+        self.tag = tag
+        self.width = width
+
+    def encode(self, key: Sequence[int]) -> str:
+        """The cursor after the row with that key."""
+        text = ".".join([self.tag, *(str(part) for part in key)])
+        return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+    def decode(self, cursor: str) -> tuple[int, ...]:
+        """The key inside a cursor of this list; ApiProblem 1017 for anything else."""
+        try:
+            raw = base64.b64decode(
+                cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+            ).decode("ascii")
+            tag, *parts = raw.split(".")
+            key = tuple(int(part) for part in parts)
+        except (ValueError, binascii.Error) as error:
+            raise ApiProblem(RejectCode.BAD_CURSOR, field="cursor") from error
+        if tag != self.tag or len(key) != self.width or any(not -(2**63) <= part < 2**63 for part in key):
+            raise ApiProblem(RejectCode.BAD_CURSOR, field="cursor")
+        # One spelling each, so that a cursor is only ever what this list gave out.
+        if self.encode(key) != cursor:
+            raise ApiProblem(RejectCode.BAD_CURSOR, field="cursor")
+        return key
+
+
+def page_of(
+    queryset: models.QuerySet[Any],
+    page: Page,
+    *,
+    cursor: str | None,
+    limit: int,
+    keys: Sequence[str],
+) -> tuple[list[Any], str | None]:
+    """One page of a queryset of dicts in descending order of ``keys`` (unique together), and the cursor of the next."""
+    if cursor:
+        key = page.decode(cursor)
+        if len(keys) == 1:
+            queryset = queryset.filter(**{f"{keys[0]}__lt": key[0]})
+        else:
+            first, second = keys
+            queryset = queryset.filter(
+                models.Q(**{f"{first}__lt": key[0]}) | models.Q(**{first: key[0], f"{second}__lt": key[1]})
+            )
+    rows = list(queryset.order_by(*(f"-{name}" for name in keys))[: limit + 1])
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return rows, page.encode([rows[-1][name] for name in keys]) if more else None
+
+
+def listing(results: list[Any], next_cursor: str | None = None) -> dict[str, Any]:
+    """The envelope of every list."""
+    return {"results": results, "next_cursor": next_cursor}
+
+
+Shape = Callable[[Any], dict[str, Any]]

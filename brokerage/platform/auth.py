@@ -1,0 +1,177 @@
+"""Who is calling: bearer tokens for programs, the session for the portal's own scripts, tickets for WebSockets.
+
+Owns the two DRF authentication classes, the cache of users behind tokens and the one-use tickets. Leaves signing in and registering to
+``accounts/services`` and what a caller may touch to ``accounts/selectors/access.py``.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.contrib.auth import get_user_model
+from django.core import signing
+from django.middleware.csrf import CsrfViewMiddleware
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
+from rest_framework_simplejwt.settings import api_settings as jwt_settings
+from rest_framework_simplejwt.tokens import AccessToken
+from rest_framework_simplejwt.utils import get_md5_hash_password
+
+from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.problems import ApiProblem
+from brokerage.platform.valkey import get_valkey
+
+#: A user who is shut out is out of every process after this long.
+USER_AGE_NS = 3 * NS_PER_S
+USERS_MAX = 20_000
+TICKET_S = 30
+TICKET_SALT = "ws-ticket"
+
+_lock = threading.Lock()
+_users: dict[str, tuple[int, Any]] = {}
+
+
+def user_for_token(user_id: str) -> Any:
+    """The active user with that id, or None; remembered for three seconds."""
+    now_ns = SYSTEM_CLOCK.monotonic_ns()
+    known = _users.get(user_id)
+    if known is not None and now_ns - known[0] <= USER_AGE_NS:
+        return known[1]
+    try:
+        UUID(user_id)
+    except ValueError:
+        return None
+    user = get_user_model().objects.filter(pk=user_id, is_active=True).first()
+    with _lock:
+        if len(_users) >= USERS_MAX:
+            _users.clear()
+        _users[user_id] = (now_ns, user)
+    return user
+
+
+def users_forget() -> None:
+    """Drop the remembered users: after a change in this process, and between tests."""
+    with _lock:
+        _users.clear()
+
+
+def access_token_user(token: str) -> Any:
+    """The user of an access token; ApiProblem 2011 when it has run out, 2010 when it is no good."""
+    try:
+        checked = AccessToken(token)  # type: ignore[arg-type]
+    except ExpiredTokenError as error:
+        raise ApiProblem(RejectCode.TOKEN_EXPIRED) from error
+    except (TokenError, ValueError, TypeError) as error:
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The access token is not valid.") from error
+    user = user_for_token(str(checked.get(jwt_settings.USER_ID_CLAIM, "")))
+    if user is None:
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The access token is not valid.")
+    # A token made before the password changed is dead.
+    if checked.get(jwt_settings.REVOKE_TOKEN_CLAIM) not in {None, get_md5_hash_password(user.password)}:
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The password was changed since this token was issued.")
+    return user
+
+
+class BearerAuthentication(BaseAuthentication):
+    """``Authorization: Bearer <access token>``."""
+
+    def authenticate(self, request: Request) -> tuple[Any, str] | None:
+        """The user, or None when no bearer token was sent."""
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            if header:
+                raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "Authorization must be a Bearer token.")
+            return None
+        token = token.strip()
+        if not token or len(token) > 4096:
+            raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "Authorization must be a Bearer token.")
+        return access_token_user(token), token
+
+    def authenticate_header(self, request: Request) -> str:
+        """What a 401 says one should send."""
+        return 'Bearer realm="api"'
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: Any, reason: str) -> str:  # type: ignore[override]
+        return reason
+
+
+class PortalSessionAuthentication(BaseAuthentication):
+    """The portal's session; every write must carry the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        """The signed-in user, or None."""
+        user = getattr(request._request, "user", None)
+        if user is None or not user.is_authenticated or not user.is_active:
+            return None
+        check = _CsrfCheck(lambda _request: None)  # type: ignore[arg-type, return-value]
+        check.process_request(request._request)
+        if check.process_view(request._request, None, (), {}):  # type: ignore[arg-type]
+            raise ApiProblem(RejectCode.CSRF_FAILED)
+        return user, None
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the bearer token is described in the OpenAPI document."""
+
+    target_class = "brokerage.platform.auth.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """The scheme."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the portal's session is described in the OpenAPI document."""
+
+    target_class = "brokerage.platform.auth.PortalSessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """The scheme."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a verified ticket says: whose socket, for which account (its number, or empty)."""
+
+    user_id: str
+    account: str
+
+
+def ticket_issue(user: Any, account: str = "") -> str:
+    """A signed ticket for one WebSocket, good once within TICKET_S seconds."""
+    return signing.dumps([str(user.pk), account, secrets.token_urlsafe(12)], salt=TICKET_SALT)
+
+
+def ticket_verify(ticket: str) -> Ticket:
+    """Use a ticket up; ApiProblem 2010 when it is forged, old or used, 9013 when that cannot be known."""
+    try:
+        user_id, account, nonce = signing.loads(ticket, salt=TICKET_SALT, max_age=TICKET_S)
+    except signing.SignatureExpired as error:
+        raise ApiProblem(RejectCode.TOKEN_EXPIRED, "The ticket is too old.") from error
+    except (signing.BadSignature, ValueError, TypeError) as error:
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The ticket is not valid.") from error
+    try:
+        fresh = get_valkey().set(f"ticket:{nonce}", "1", nx=True, ex=TICKET_S * 2)
+    except redis.RedisError as error:
+        # Without the list of used tickets one could be used twice: refuse.
+        raise ApiProblem(RejectCode.OVERLOADED, "Tickets cannot be checked at the moment.") from error
+    if not fresh:
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The ticket was used before.")
+    user = user_for_token(user_id)
+    if user is None:
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The ticket is not valid.")
+    return Ticket(user_id, account)

@@ -1,0 +1,169 @@
+"""Budgets of requests per user or address, counted in Valkey in fixed windows.
+
+Owns the table of budgets and the RateLimit-* headers. When Valkey is away: sign-in and registration are refused (an attacker must not gain
+from an outage), everything else goes on with a budget counted in this process, so that nobody is kept from cancelling.
+Leaves limits of sockets to the consumers and of orders' size to the core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.problems import ApiProblem
+from brokerage.platform.valkey import get_valkey
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """``limit`` requests in each window of ``window_s`` seconds."""
+
+    limit: int
+    window_s: int
+    fail_closed: bool = False
+
+
+BUDGETS: dict[str, Budget] = {
+    "anonymous": Budget(300, 10),
+    "read": Budget(1000, 10),
+    "write": Budget(300, 10),
+    "preview": Budget(500, 10),
+    "orders": Budget(500, 10),
+    # Twice what can be entered, so that everything entered can also be taken back.
+    "cancel": Budget(1000, 10),
+    "download": Budget(20, 60),
+    "login": Budget(10, 60, fail_closed=True),
+    "login_address": Budget(60, 60, fail_closed=True),
+    "refresh": Budget(60, 60),
+    "register": Budget(10, 3600, fail_closed=True),
+}
+#: After a failure Valkey is left alone for this long, so that an outage does not cost every request a time-out.
+PAUSE_NS = NS_PER_S
+LOCAL_KEYS_MAX = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a caller stands in one budget."""
+
+    limit: int
+    used: int
+    reset_s: int
+
+    @property
+    def allowed(self) -> bool:
+        """True while the budget lasts."""
+        return self.used <= self.limit
+
+
+_lock = threading.Lock()
+_local: dict[str, int] = {}
+_pause_until_ns = 0
+
+
+def _scale() -> int:
+    return max(1, int(getattr(settings, "API_RATE_SCALE", 1)))
+
+
+def _count_local(key: str) -> int:
+    with _lock:
+        if len(_local) >= LOCAL_KEYS_MAX:
+            _local.clear()
+        _local[key] = used = _local.get(key, 0) + 1
+        return used
+
+
+def throttle_hit(scope: str, identity: str) -> Standing:
+    """Count one request; ApiProblem 9013 when a fail-closed budget cannot be counted."""
+    global _pause_until_ns
+    budget = BUDGETS[scope]
+    now_s, rest_ns = divmod(SYSTEM_CLOCK.now_ns(), NS_PER_S)
+    window, into_s = divmod(now_s, budget.window_s)
+    key = f"th:{scope}:{identity}:{window}"
+    limit = budget.limit * _scale()
+    used: int | None = None
+    if SYSTEM_CLOCK.monotonic_ns() >= _pause_until_ns:
+        try:
+            pipe = get_valkey().pipeline(transaction=False)
+            pipe.incr(key)
+            pipe.expire(key, budget.window_s + 1)
+            used = int(pipe.execute()[0])
+        except redis.RedisError as error:
+            _pause_until_ns = SYSTEM_CLOCK.monotonic_ns() + PAUSE_NS
+            log.warning("Valkey is away, budgets are counted in this process: %s", error)
+    if used is None:
+        if budget.fail_closed:
+            raise ApiProblem(RejectCode.OVERLOADED, "Sign-in is not possible at the moment.", retry_after=2)
+        used = _count_local(key)
+    return Standing(limit, used, max(1, budget.window_s - into_s - (1 if rest_ns else 0)))
+
+
+def throttle_demand(scope: str, identity: str) -> Standing:
+    """Count one request and refuse it (2013) when the budget is used up."""
+    standing = throttle_hit(scope, identity)
+    if not standing.allowed:
+        raise ApiProblem(
+            RejectCode.THROTTLED, needed=str(standing.reset_s), retry_after=standing.reset_s, headers=_headers(standing)
+        )
+    return standing
+
+
+def identity_hash(text: str) -> str:
+    """A short name for something that should not be readable in a key, such as an e-mail address."""
+    return hashlib.sha256(text.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def client_address(request: Any) -> str:
+    """The peer's address as the server saw it."""
+    return request.META.get("REMOTE_ADDR") or "local"
+
+
+def _headers(standing: Standing) -> dict[str, str]:
+    return {
+        "RateLimit-Limit": str(standing.limit),
+        "RateLimit-Remaining": str(max(0, standing.limit - standing.used)),
+        "RateLimit-Reset": str(standing.reset_s),
+    }
+
+
+def rate_headers(request: Request) -> dict[str, str]:
+    """RateLimit-* of the budget this request was counted in; one that was refused before is counted as an address's."""
+    base = getattr(request, "_request", request)
+    standing: Standing | None = getattr(base, "rate_standing", None)
+    if standing is None:
+        standing = throttle_hit("anonymous", client_address(base))
+    return _headers(standing)
+
+
+class PolicyThrottle(BaseThrottle):
+    """Count each request in the budget its view and method name."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """Refuse with 2013 when the budget is used up."""
+        scopes = getattr(view, "throttle_scopes", {})
+        method = request.method or "GET"
+        scope = scopes.get(method) or ("read" if method in {"GET", "HEAD", "OPTIONS"} else "write")
+        user = request.user
+        if user is not None and user.is_authenticated:
+            identity = str(user.pk)
+        else:
+            identity = client_address(request)
+            if scope == "read":
+                scope = "anonymous"
+        standing = throttle_hit(scope, identity)
+        request._request.rate_standing = standing  # type: ignore[attr-defined]
+        if not standing.allowed:
+            raise ApiProblem(RejectCode.THROTTLED, needed=str(standing.reset_s), retry_after=standing.reset_s)
+        return True
