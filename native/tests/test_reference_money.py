@@ -9,7 +9,7 @@ import pytest
 from native import layout
 from native.layout import CancelReason, CommandFlag, CommandType, EventType, Reject, Stp, Tif
 from native.reference import ReferenceConfig, ReferenceCore, ReferenceSequenceError
-from native.tests.house import BUY, EUR, MARGIN, SPOT, USD, House, small_config, standard
+from native.tests.house import BUY, EUR, MARGIN, SPOT, USD, House, kinds, small_config, standard
 from native.tests.test_reference_orders import Make, house, make
 
 __all__ = ["house", "make"]  # fixtures
