@@ -16,7 +16,6 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions
-from rest_framework.views import set_rollback
 
 from brokerage.kernel.errors import EngineUnavailableError, OutcomeUnknownError, RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row, retry_after_s
@@ -187,6 +186,9 @@ def problem_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespons
     view = context.get("view")
     if problem.code == RejectCode.INTERNAL_ERROR or isinstance(error, DatabaseError):
         log.exception("%s failed", type(view).__name__)
+    # Late: rest_framework.views reads the settings which name this handler's neighbours.
+    from rest_framework.views import set_rollback
+
     set_rollback()
     response = problem_response(problem)
     if isinstance(error, exceptions.MethodNotAllowed) and view is not None:

@@ -1,0 +1,57 @@
+"""Trading accounts: what orders, balances and positions belong to."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class TradingAccount(models.Model):
+    """An account in the core. ``core_account`` is its index there; 0 is the house."""
+
+    class Kind(models.TextChoices):
+        INDIVIDUAL = "individual", "Individual"
+        HOUSE = "house", "House"
+        DEMO = "demo", "Demo market"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        ACTIVE = "active", "Active"
+        SUSPENDED = "suspended", "Suspended"
+        CLOSED = "closed", "Closed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    number = models.CharField(max_length=12, unique=True)
+    core_account = models.PositiveIntegerField(unique=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="trading_accounts", null=True, blank=True)
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.INDIVIDUAL)
+    base_currency = models.CharField(max_length=12, default="USD")
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("core_account",)
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class TradingAccountMember(models.Model):
+    """A user who may see or use an account."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "Owner"
+        TRADER = "trader", "Trader"
+        VIEWER = "viewer", "Viewer"
+
+    account = models.ForeignKey(TradingAccount, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role.choices, default=Role.VIEWER)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=("account", "user"), name="one_role_per_member")]
+
+    def __str__(self) -> str:
+        return f"{self.user} {self.role} of {self.account}"

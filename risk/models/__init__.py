@@ -1,0 +1,5 @@
+"""Models of risk."""
+
+from risk.models.positions import Position
+
+__all__ = ["Position"]

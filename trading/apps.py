@@ -1,0 +1,10 @@
+"""Django app: Intent to trade: orders, executions, the engine process, the projection."""
+
+from django.apps import AppConfig
+
+
+class TradingConfig(AppConfig):
+    """The trading app."""
+
+    name = "trading"
+    verbose_name = "Trading"

@@ -1,0 +1,7 @@
+"""Models of trading."""
+
+from trading.models.executions import Execution
+from trading.models.orders import Order, OrderEvent
+from trading.models.projection import ProjectionState
+
+__all__ = ["Execution", "Order", "OrderEvent", "ProjectionState"]

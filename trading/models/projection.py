@@ -1,0 +1,23 @@
+"""How far the projection has come: the offset that is moved in the same transaction as the rows."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class ProjectionState(models.Model):
+    """The single row (id 1)."""
+
+    journal_id = models.CharField(max_length=36, blank=True, default="")
+    epoch = models.IntegerField(default=0)
+    cmd_seq = models.BigIntegerField(default=0)
+    event_seq = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField(auto_now=True)
+    halted_reason = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "projection state"
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_projection_state")]
+
+    def __str__(self) -> str:
+        return f"command {self.cmd_seq}"
