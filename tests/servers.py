@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
-from brokerage.launch.embedded import EmbeddedServers
+from brokerage.launch.account import is_alive
+from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
 
 ROOT = Path(__file__).resolve().parent.parent
 _servers: EmbeddedServers | None = None
@@ -32,17 +34,15 @@ if not _given:
 def _remove_left_overs() -> None:
     """Stop and remove the servers of test runs that were killed."""
     for folder in (ROOT / "var" / "test").glob("[0-9]*"):
-        if not Path(f"/proc/{folder.name}").exists():
-            servers = EmbeddedServers(folder / "servers")
-            servers._place()
-            servers.stop()
-            _remove(servers, folder)
+        if not is_alive(int(folder.name)):
+            EmbeddedServers(folder / "servers").remove()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove(servers: EmbeddedServers, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(servers.socket_dir, ignore_errors=True)
-    shutil.rmtree(servers._away, ignore_errors=True)
+def _remove() -> None:
+    if _servers is not None:
+        _servers.remove()
+        shutil.rmtree(_base, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,12 +50,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, in the controlling process only."""
     if _servers is not None and not hasattr(config, "workerinput"):
         _remove_left_overs()
-        _servers.start()
+        # A run that is told to stop (a CI job's time limit) must leave no server behind: SIGTERM acts like Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            _servers.start()
+        except EmbeddedError as error:
+            _remove()
+            pytest.exit(str(error), returncode=3)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers and remove their data."""
     if _servers is not None and not hasattr(config, "workerinput"):
-        _servers.stop()
-        _remove(_servers, _base)
+        _remove()

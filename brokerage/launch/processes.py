@@ -30,8 +30,16 @@ def process_table(config: Config) -> list[Process]:
         Process("projector", (*manage, "run_projector")),
         Process("marketdata", (*manage, "run_marketdata")),
         Process("runners", (*manage, "run_runners")),
-        Process("web", (python, "-m", "daphne", "-b", config.host, "-p", str(config.port), "brokerage.asgi:application"), ready="http"),
+        Process(
+            "web",
+            (python, "-m", "daphne", "-b", config.host, "-p", str(config.port), "brokerage.asgi:application"),
+            ready="http",
+        ),
         Process("demo", (*manage, "run_demo_market"), demo_only=True),
-        Process("worker", (python, "-m", "celery", "-A", "brokerage", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"), ready="none"),
+        Process(
+            "worker",
+            (python, "-m", "celery", "-A", "brokerage", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"),
+            ready="none",
+        ),
     ]
     return [process for process in table if config.demo or not process.demo_only]

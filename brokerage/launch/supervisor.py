@@ -60,7 +60,9 @@ class Supervisor:
         table = process_table(config)
         unknown = set(only) - {process.name for process in table}
         if unknown:
-            raise LaunchError(f"Unknown process {sorted(unknown)[0]!r}: choose from {', '.join(process.name for process in table)}.")
+            raise LaunchError(
+                f"Unknown process {sorted(unknown)[0]!r}: choose from {', '.join(process.name for process in table)}."
+            )
         self.children = [Child(process) for process in table if not only or process.name in only]
         self.servers: EmbeddedServers | None = None
         self.environment = dict(os.environ)
@@ -116,7 +118,9 @@ class Supervisor:
         """Stop processes that outlived a killed supervisor: two engines on one journal are refused anyway, but so would we be."""
         with contextlib.suppress(OSError, ValueError):
             table = json.loads((self.config.run_dir / "processes.json").read_text())
-            pids = [pid for name, pid in table.items() if name not in {"postgres", "valkey", "supervisor"} and _is_ours(pid)]
+            pids = [
+                pid for name, pid in table.items() if name not in {"postgres", "valkey", "supervisor"} and _is_ours(pid)
+            ]
             for pid in pids:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGTERM)
@@ -168,18 +172,29 @@ class Supervisor:
     def _manage(self, *arguments: str) -> None:
         with self._open_log("setup") as log:
             code = subprocess.run(
-                [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=self.environment, stdout=log, stderr=log, check=False
+                [sys.executable, "manage.py", *arguments],
+                cwd=BASE_DIR,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                check=False,
             ).returncode
         if code != 0:
             tail = (self.config.log_dir / "setup.log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise LaunchError(f"`manage.py {arguments[0]}` failed: {tail[0] if tail else code}. See {self.config.log_dir / 'setup.log'}.")
+            raise LaunchError(
+                f"`manage.py {arguments[0]}` failed: {tail[0] if tail else code}. See {self.config.log_dir / 'setup.log'}."
+            )
 
     def _prepare(self) -> None:
         """Migrate and seed, unless neither the files that decide it nor the database have changed since the last time."""
         digest = hashlib.sha256(self.config.database_url.encode())
         for path in sorted(BASE_DIR.glob("*/migrations/*.py")) + sorted(BASE_DIR.glob("*/*/migrations/*.py")):
             digest.update(path.read_bytes())
-        for path in (BASE_DIR / "requirements.txt", *sorted(BASE_DIR.glob("*/management/commands/seed_reference.py")), *sorted(BASE_DIR.glob("*/services/seed*.py"))):
+        for path in (
+            BASE_DIR / "requirements.txt",
+            *sorted(BASE_DIR.glob("*/management/commands/seed_reference.py")),
+            *sorted(BASE_DIR.glob("*/services/seed*.py")),
+        ):
             digest.update(path.read_bytes())
         stamp = self.config.run_dir / "prepared"
         wanted = f"{digest.hexdigest()} {self._database_id()}"
@@ -200,7 +215,9 @@ class Supervisor:
                     "SELECT (SELECT system_identifier FROM pg_control_system()) || '-' || (SELECT oid FROM pg_database WHERE datname = current_database())"
                 ).fetchone()
         except psycopg.Error as error:
-            raise LaunchError(f"The database cannot be reached ({str(error).strip().splitlines()[0]}): check DATABASE_URL.") from error
+            raise LaunchError(
+                f"The database cannot be reached ({str(error).strip().splitlines()[0]}): check DATABASE_URL."
+            ) from error
         return str(row[0]) if row else ""
 
     def _load_history(self) -> None:
@@ -231,7 +248,13 @@ class Supervisor:
             child.log.close()
         child.log = self._open_log(name)
         child.popen = subprocess.Popen(
-            child.process.command, cwd=BASE_DIR, env=self.environment, stdout=child.log, stderr=child.log, stdin=subprocess.DEVNULL, start_new_session=True
+            child.process.command,
+            cwd=BASE_DIR,
+            env=self.environment,
+            stdout=child.log,
+            stderr=child.log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         child.started = time.monotonic()
 
@@ -266,7 +289,9 @@ class Supervisor:
             self._restart_dead(first=True)
             if waiting and time.monotonic() > deadline:
                 name = waiting[0].process.name
-                raise LaunchError(f"{name} did not become ready in {READY_TIMEOUT_S:.0f} s: see {self.config.log_dir / (name + '.log')}.")
+                raise LaunchError(
+                    f"{name} did not become ready in {READY_TIMEOUT_S:.0f} s: see {self.config.log_dir / (name + '.log')}."
+                )
             time.sleep(0.1)
 
     def _restart_dead(self, *, first: bool = False) -> None:
@@ -282,7 +307,9 @@ class Supervisor:
                 delay = 0.0 if child.failures == 1 else min(BACKOFF_MAX_S, 0.5 * 2 ** (child.failures - 2))
                 child.retry_at = now + delay
                 code = child.popen.returncode
-                _say(f"{child.process.name} ended ({code}), starting it again" + (f" in {delay:.1f} s" if delay else ""))
+                _say(
+                    f"{child.process.name} ended ({code}), starting it again" + (f" in {delay:.1f} s" if delay else "")
+                )
                 if first and child.failures >= 5:
                     name = child.process.name
                     raise LaunchError(f"{name} ends again and again: see {self.config.log_dir / (name + '.log')}.")
@@ -337,7 +364,11 @@ class Supervisor:
                 "    compliance@demo.test    compliance officer",
                 "    admin@demo.test         administrator",
             ]
-        lines += [f"  Durability {self.config.durability} · logs in {self.config.log_dir}", "  Ctrl-C stops everything.", ""]
+        lines += [
+            f"  Durability {self.config.durability} · logs in {self.config.log_dir}",
+            "  Ctrl-C stops everything.",
+            "",
+        ]
         print("\n".join(lines), flush=True)
 
 

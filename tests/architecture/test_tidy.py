@@ -32,7 +32,12 @@ def tracked() -> list[str]:
 def modules() -> Iterator[tuple[str, ast.Module, str]]:
     """Yield (path, tree, source) of every Python module of the product, tests and migrations apart."""
     for name in tracked():
-        if name.endswith(".py") and name.split("/")[0] in PACKAGES and "/tests/" not in name and "/migrations/" not in name:
+        if (
+            name.endswith(".py")
+            and name.split("/")[0] in PACKAGES
+            and "/tests/" not in name
+            and "/migrations/" not in name
+        ):
             source = (ROOT / name).read_text()
             yield name, ast.parse(source), source
 
@@ -70,7 +75,12 @@ def test_only_config_reads_the_environment() -> None:
         if name.startswith(allowed):
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and isinstance(node.value, ast.Name) and node.value.id == "os":
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in {"environ", "getenv"}
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "os"
+            ):
                 parent = ast.get_source_segment((ROOT / name).read_text(), node) or ""
                 line = (ROOT / name).read_text().splitlines()[node.lineno - 1]
                 # Entry points must name the settings module before Django is imported; that writes, it does not read.
@@ -93,7 +103,14 @@ def test_only_the_clock_reads_the_time() -> None:
 
 
 def test_no_django_signals() -> None:
-    found = [name for name, _, source in modules() if re.search(r"from django\.(?:db\.models|dispatch|core)\S* import .*\b(?:receiver|post_save|pre_save|post_delete)\b", source)]
+    found = [
+        name
+        for name, _, source in modules()
+        if re.search(
+            r"from django\.(?:db\.models|dispatch|core)\S* import .*\b(?:receiver|post_save|pre_save|post_delete)\b",
+            source,
+        )
+    ]
     assert found == []
 
 
@@ -109,7 +126,13 @@ def test_long_files_only_shrink() -> None:
 
 
 def test_layers_hold() -> None:
-    result = subprocess.run([str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stdout
 
 

@@ -7,7 +7,13 @@ from brokerage.config import SOCKET_PATH_MAX, ConfigError, load_config
 
 def test_defaults_are_those_of_a_local_demo() -> None:
     config = load_config({})
-    assert (config.env, config.port, config.host, config.durability, config.demo) == ("local", 8000, "127.0.0.1", "fdatasync", True)
+    assert (config.env, config.port, config.host, config.durability, config.demo) == (
+        "local",
+        8000,
+        "127.0.0.1",
+        "fdatasync",
+        True,
+    )
     assert config.journal_dir == config.var_dir / "journal"
 
 
@@ -21,13 +27,26 @@ def test_defaults_are_those_of_a_local_demo() -> None:
         ("environment", {"BROKERAGE_ENV": "staging"}, "BROKERAGE_ENV"),
         ("switch", {"DEMO": "perhaps"}, "DEMO"),
         ("rate", {"DEMO_RATE": "-1"}, "DEMO_RATE"),
-        ("production without a key", {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x"}, "SECRET_KEY"),
         (
-            "production with a short key",
-            {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x", "SECRET_KEY": "short"},
+            "production without a key",
+            {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x"},
             "SECRET_KEY",
         ),
-        ("production without servers", {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40, "JWT_KEY": "y" * 40}, "DATABASE_URL"),
+        (
+            "production with a short key",
+            {
+                "BROKERAGE_ENV": "production",
+                "DATABASE_URL": "postgresql://x",
+                "REDIS_URL": "redis://x",
+                "SECRET_KEY": "short",
+            },
+            "SECRET_KEY",
+        ),
+        (
+            "production without servers",
+            {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40, "JWT_KEY": "y" * 40},
+            "DATABASE_URL",
+        ),
         ("secret file missing", {"SECRET_KEY_FILE": "/nonexistent/key"}, "SECRET_KEY_FILE"),
     ],
 )

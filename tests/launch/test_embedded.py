@@ -1,21 +1,18 @@
 """The embedded servers start, keep their data, and never open a folder of the user's."""
 
+import contextlib
 import os
-import shutil
+import signal
 import stat
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
 
-from brokerage.launch.embedded import EmbeddedServers
-
-
-def _clean(servers: EmbeddedServers) -> None:
-    servers.stop()
-    shutil.rmtree(servers.socket_dir, ignore_errors=True)
-    shutil.rmtree(servers._away, ignore_errors=True)
+from brokerage.launch.account import is_alive
+from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
 
 
 def test_data_outlives_a_restart_and_paths_may_be_long(tmp_path: Path) -> None:
@@ -38,7 +35,7 @@ def test_data_outlives_a_restart_and_paths_may_be_long(tmp_path: Path) -> None:
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
         again.stop()
     finally:
-        _clean(servers)
+        servers.remove()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hand PostgreSQL to another account")
@@ -51,10 +48,10 @@ def test_a_closed_parent_stays_closed(tmp_path: Path) -> None:
         with psycopg.connect(servers.database_url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-        assert (servers.var / "postgres.location").read_text().strip() == str(servers._data)
-        assert not servers._data.is_relative_to(tmp_path)
+        assert (servers.var / "postgres.location").read_text().strip() == str(servers.postgres.data)
+        assert not servers.postgres.data.is_relative_to(tmp_path)
     finally:
-        _clean(servers)
+        servers.remove()
 
 
 def test_servers_of_a_killed_run_are_taken_over(tmp_path: Path) -> None:
@@ -66,5 +63,56 @@ def test_servers_of_a_killed_run_are_taken_over(tmp_path: Path) -> None:
         assert second.pids()["postgres"] == first.pids()["postgres"]
         assert redis.Redis.from_url(second.redis_url).ping()
     finally:
-        _clean(first)
-        _clean(second)
+        first.remove()
+        second.remove()
+
+
+def test_a_killed_server_is_healed_with_its_data(tmp_path: Path) -> None:
+    servers = EmbeddedServers(tmp_path / "var")
+    try:
+        servers.start()
+        with psycopg.connect(servers.database_url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS answer")
+        for pid in servers.pids().values():
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        healed: list[str] = []
+        while sorted(healed) != ["postgres", "valkey"] and time.monotonic() < deadline:
+            # The old server's children may hold its shared memory for a moment.
+            with contextlib.suppress(EmbeddedError):
+                healed += servers.heal()
+            time.sleep(0.1)
+        with psycopg.connect(servers.database_url) as connection:
+            assert connection.execute("SELECT answer FROM kept").fetchone() == (7,)
+        assert redis.Redis.from_url(servers.redis_url).ping()
+        assert servers.heal() == []
+    finally:
+        servers.remove()
+
+
+def test_an_initdb_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    part = tmp_path / "var" / "postgres.part"
+    part.mkdir(parents=True)
+    (part / "PG_VERSION").write_text("18\n")
+    with EmbeddedServers(tmp_path / "var", fast=True) as servers, psycopg.connect(servers.database_url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        connection.close()
+        servers.remove()
+
+
+def test_a_copied_folder_says_where_the_data_is(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    var.mkdir()
+    (var / "postgres.location").write_text("/var/lib/brokerage-embedded/0123/postgres\n")
+    with pytest.raises(EmbeddedError, match="moved or copied"):
+        EmbeddedServers(var)
+
+
+def test_removal_leaves_nothing(tmp_path: Path) -> None:
+    servers = EmbeddedServers(tmp_path / "var", fast=True)
+    servers.start()
+    pids = servers.pids()
+    servers.remove()
+    assert list((tmp_path / "var").iterdir()) == []
+    assert not servers.socket_dir.exists()
+    assert [pid for pid in pids.values() if is_alive(pid)] == []
