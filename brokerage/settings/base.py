@@ -174,10 +174,10 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["brokerage.platform.api.ExactJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["brokerage.platform.parsers.ExactJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["brokerage.platform.throttling.PolicyThrottle"],
-    "EXCEPTION_HANDLER": "brokerage.platform.api.problem_handler",
+    "EXCEPTION_HANDLER": "brokerage.platform.problems.problem_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
