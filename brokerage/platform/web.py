@@ -1,8 +1,9 @@
 """Plumbing of the pages: security headers, what every template needs, error pages, health and version.
 
-Owns the content security policy (a nonce per request, nothing inline without it) and the error pages of Django's handlers; below ``/api/``
-those answer problem+json. Leaves the refusals themselves to ``problems.py``, page contents to the apps' views and who is healthy to
-``health.py`` (read here from Valkey). Preferences of the page (theme, density, hidden amounts) are cookies, so that the first byte is right.
+Owns the content security policy (a nonce per request, nothing inline without it) and the error pages of Django's
+handlers; below ``/api/`` those answer problem+json. Leaves the refusals themselves to ``problems.py``, page contents to
+the apps' views and who is healthy to ``health.py`` (read here from Valkey). Preferences of the page (theme, density,
+hidden amounts) are cookies, so that the first byte is right.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from brokerage.platform.valkey import get_valkey
 
 THEMES = ("system", "light", "dark")
 DENSITIES = ("comfortable", "compact")
-#: Third-party pages (admin, API documentation) carry scripts of their own making, so their policy is wider but still same-origin.
+#: Pages of other makers (admin, API documentation) carry inline scripts; their policy is wider but still same-origin.
 FOREIGN_PAGES = ("/admin/", "/api/docs")
 
 
@@ -81,7 +82,7 @@ class SecurityHeadersMiddleware:
 
     @staticmethod
     def _headers(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        # 'self' does not cover ws: in every browser, so this host is named. An odd Host header must not break the policy.
+        # 'self' does not cover ws: in every browser, so this host is named; an odd Host must not break the policy.
         host = request.META.get("HTTP_HOST", "")
         safe = host and all(character.isalnum() or character in ".-:[]_" for character in host)
         socket_origin = f"{'wss' if request.is_secure() else 'ws'}://{host}" if safe else ""

@@ -1,0 +1,1 @@
+"""Pages about who someone is: sign in, sign up, sign out, profile."""

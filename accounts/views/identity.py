@@ -1,0 +1,123 @@
+"""Sign in, sign up and sign out of the portal.
+
+Owns the pages and their words, which never tell whether an address is registered. Leaves making users to
+``accounts/services/registration.py``, counting attempts to ``brokerage/platform/throttling.py``.
+"""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth import authenticate, login, logout
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.forms import SignInForm, SignUpForm
+from accounts.services.registration import user_register
+from brokerage.kernel.errors import RejectedError
+from brokerage.platform.problems import problem_document
+from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
+
+# The demo's logins are printed at the start of the platform as well; outside the demo there are none.
+DEMO_LOGINS = (
+    ("investor@demo.test", "Investor"),
+    ("investor2@demo.test", "Second investor"),
+    ("admin@demo.test", "Administrator"),
+)
+
+
+def _next_url(request: HttpRequest) -> str:
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return target if safe else "/"
+
+
+def _refusal(request: HttpRequest, error: RejectedError) -> str:
+    document = problem_document(error, getattr(request, "request_id", "-"))
+    return f"{document['detail']} {document['next_step']}"
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Check e-mail and password and begin a session."""
+    if request.user.is_authenticated and request.method == "GET":
+        return redirect(_next_url(request))
+    form = SignInForm(request.POST or None, initial={"email": request.GET.get("email", "")})
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        email, password = form.cleaned_data["email"], form.cleaned_data["password"]
+        try:
+            throttle_demand("login_address", client_address(request))
+            throttle_demand("login", identity_hash(email))
+        except RejectedError as error:
+            form.add_error(None, _refusal(request, error))
+            status = 429
+        else:
+            user = authenticate(request, username=email, password=password)
+            if user is not None:
+                login(request, user)
+                return HttpResponseRedirect(_next_url(request))
+            form.add_error(None, "The e-mail address or the password is wrong. Check both and try again.")
+            status = 401
+    elif request.method == "POST":
+        status = 400
+    context = {
+        "form": form,
+        "next": request.POST.get("next") or request.GET.get("next", ""),
+        "demo_logins": DEMO_LOGINS,
+    }
+    return render(request, "accounts/signin.html", context, status=status)
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "POST"])
+def sign_up(request: HttpRequest) -> HttpResponse:
+    """Register. The answer is the same for a new and a known address; a known one gets a mail, not an account."""
+    if request.user.is_authenticated and request.method == "GET":
+        return redirect("/")
+    form = SignUpForm(request.POST or None)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            throttle_demand("register", client_address(request))
+            user_register(
+                email=data["email"],
+                password=data["password"],
+                display_name=data["display_name"],
+                country=data["country"],
+            )
+        except RejectedError as error:
+            form.add_error(None, _refusal(request, error))
+            status = 429
+        else:
+            messages.success(
+                request, "Thank you. If this address is new here, your account is open now: sign in with it."
+            )
+            request.session["signup_email"] = data["email"]
+            return redirect("signed-up")
+    elif request.method == "POST":
+        status = 400
+    return render(request, "accounts/signup.html", {"form": form}, status=status)
+
+
+@never_cache
+@require_http_methods(["GET"])
+def signed_up(request: HttpRequest) -> HttpResponse:
+    """Offer the sign-in form with the address of the registration filled in."""
+    form = SignInForm(initial={"email": request.session.get("signup_email", "")})
+    return render(request, "accounts/signin.html", {"form": form, "next": "", "after_signup": True})
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session."""
+    logout(request)
+    messages.info(request, "You are signed out.")
+    return redirect("signin")

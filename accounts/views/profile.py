@@ -1,0 +1,33 @@
+"""The profile page: name and time zone of the user; look of the pages on this device."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.forms import ProfileForm
+from accounts.selectors.access import accounts_of
+from brokerage.platform.auth import users_forget
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show and change what a user may change about themselves."""
+    user = request.user
+    initial = {"display_name": user.display_name, "time_zone": user.time_zone}  # type: ignore[union-attr]
+    form = ProfileForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        user.display_name = form.cleaned_data["display_name"]  # type: ignore[union-attr]
+        user.time_zone = form.cleaned_data["time_zone"]  # type: ignore[union-attr]
+        user.save(update_fields=["display_name", "time_zone"])
+        users_forget()
+        messages.success(request, "Saved.")
+        return redirect("profile")
+    context = {"form": form, "accounts": accounts_of(user.pk), "page": "profile"}  # type: ignore[arg-type]
+    return render(request, "accounts/profile.html", context, status=400 if form.is_bound else 200)
