@@ -45,7 +45,12 @@ class Line {
       try { message = JSON.parse(event.data); } catch { return; }
       this.received(message);
     });
-    socket.addEventListener("close", () => { if (this.socket === socket) this.lost(); });
+    socket.addEventListener("close", (event) => {
+      if (this.socket !== socket) return;
+      // 4003: not allowed, 4009: we misbehaved. Coming back would change neither.
+      if (event.code === 4003 || event.code === 4009) this.stopped = true;
+      this.lost();
+    });
   }
   /** Nothing heard for 40 s (heartbeats come every 15): the line is dead although nobody said so. */
   watch() {
