@@ -8,3 +8,7 @@ class TradingConfig(AppConfig):
 
     name = "trading"
     verbose_name = "Trading"
+
+    def ready(self) -> None:
+        """Register what the app listens to."""
+        from trading import handlers  # noqa: F401

@@ -45,12 +45,23 @@ SOURCES = {
     source.symbol: source
     for source in (
         *(
-            RecordedSource(symbol, "bokeh_sampledata", _STOCKS, "BSD-3-Clause", f"daily prices as traded, {years}", symbol)
-            for symbol, years in (("AAPL", "2000-2013"), ("GOOG", "2004-2013"), ("IBM", "2000-2013"), ("MSFT", "2000-2013"))
+            RecordedSource(
+                symbol, "bokeh_sampledata", _STOCKS, "BSD-3-Clause", f"daily prices as traded, {years}", symbol
+            )
+            for symbol, years in (
+                ("AAPL", "2000-2013"),
+                ("GOOG", "2004-2013"),
+                ("IBM", "2000-2013"),
+                ("MSFT", "2000-2013"),
+            )
         ),
         RecordedSource("US500", "arch", "data/sp500/sp500.csv.gz", "NCSA", "S&P 500 index, daily, 1999-2018"),
-        RecordedSource("US100", "arch", "data/nasdaq/nasdaq.csv.gz", "NCSA", "NASDAQ Composite index, daily, 1999-2018"),
-        RecordedSource("WTI", "arch", "data/wti/wti.csv.gz", "NCSA", "West Texas Intermediate spot, daily closes, 1986-2019"),
+        RecordedSource(
+            "US100", "arch", "data/nasdaq/nasdaq.csv.gz", "NCSA", "NASDAQ Composite index, daily, 1999-2018"
+        ),
+        RecordedSource(
+            "WTI", "arch", "data/wti/wti.csv.gz", "NCSA", "West Texas Intermediate spot, daily closes, 1986-2019"
+        ),
     )
 }
 
@@ -66,7 +77,9 @@ def _path(source: RecordedSource) -> Path:
         raise RecordedDataError(f"The package {source.package} is not installed: run make setup.")
     path = Path(spec.submodule_search_locations[0]) / source.file
     if not path.is_file():
-        raise RecordedDataError(f"{source.package} has no file {source.file}: another version than the locked one is installed.")
+        raise RecordedDataError(
+            f"{source.package} has no file {source.file}: another version than the locked one is installed."
+        )
     return path
 
 
@@ -95,6 +108,8 @@ def recorded_bars(symbol: str) -> Iterator[RecordedBar]:
                     yield RecordedBar(_day(row["Date"]), price, price, price, price, Decimal(0))
                 else:
                     prices = [Decimal(row[name]) for name in ("Open", "High", "Low", "Close")]
-                    yield RecordedBar(_day(row["Date"]), prices[0], prices[1], prices[2], prices[3], Decimal(row["Volume"]))
+                    yield RecordedBar(
+                        _day(row["Date"]), prices[0], prices[1], prices[2], prices[3], Decimal(row["Volume"])
+                    )
             except (KeyError, ValueError, InvalidOperation) as error:
                 raise RecordedDataError(f"{source.package} {source.file}: a row cannot be read ({error!r}).") from error

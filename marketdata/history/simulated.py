@@ -38,7 +38,9 @@ class Bars:
         yield from zip(*(column.tolist() for column in columns), strict=True)
 
 
-def simulate(*, seed: int, end_s: int, end_ticks: int, volatility: float, daily_lots: int, since_s: int = 0) -> list[Bars]:
+def simulate(
+    *, seed: int, end_s: int, end_ticks: int, volatility: float, daily_lots: int, since_s: int = 0
+) -> list[Bars]:
     """Return bars of every frame in FRAMES, ending before ``end_s`` at ``end_ticks``.
 
     ``end_s`` is cut to the minute; ``since_s`` (epoch seconds) keeps simulated bars out of the time of recorded ones. Same arguments, same bars.
@@ -92,7 +94,9 @@ def _walk(
     lows = opens + np.minimum(inside.min(axis=1), 0.0)
     # More is traded when the price moves more.
     moved = np.abs(inside[:, -1]) / np.maximum(sigma, 1e-12)
-    volumes = np.maximum(1, daily_lots * frame / 86_400 * (0.5 + 0.6 * moved) * rng.lognormal(0.0, 0.35, count)).astype(np.int64)
+    volumes = np.maximum(1, daily_lots * frame / 86_400 * (0.5 + 0.6 * moved) * rng.lognormal(0.0, 0.35, count)).astype(
+        np.int64
+    )
     return times, opens, highs, lows, closes, volumes, frame
 
 
@@ -100,8 +104,17 @@ def _to_ticks(
     stretch: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     times, opens, highs, lows, closes, volumes, _ = stretch
-    opens, highs, lows, closes = (np.maximum(1, np.rint(np.exp(column + scale))).astype(np.int64) for column in (opens, highs, lows, closes))
-    return times, opens, np.maximum.reduce([opens, highs, closes]), np.minimum.reduce([opens, lows, closes]), closes, volumes
+    opens, highs, lows, closes = (
+        np.maximum(1, np.rint(np.exp(column + scale))).astype(np.int64) for column in (opens, highs, lows, closes)
+    )
+    return (
+        times,
+        opens,
+        np.maximum.reduce([opens, highs, closes]),
+        np.minimum.reduce([opens, lows, closes]),
+        closes,
+        volumes,
+    )
 
 
 def _frame(base: list[tuple[np.ndarray, ...]], frame: int) -> Bars:
@@ -110,7 +123,9 @@ def _frame(base: list[tuple[np.ndarray, ...]], frame: int) -> Bars:
     if not parts:
         empty = np.empty(0, dtype=np.int64)
         return Bars(frame, empty, empty, empty, empty, empty, empty, empty)
-    times, opens, highs, lows, closes, volumes = (np.concatenate([part[column] for part in parts]) for column in range(6))
+    times, opens, highs, lows, closes, volumes = (
+        np.concatenate([part[column] for part in parts]) for column in range(6)
+    )
     buckets = times - times % frame
     starts = np.flatnonzero(np.concatenate(([True], buckets[1:] != buckets[:-1])))
     ends = np.concatenate((starts[1:], [len(buckets)])) - 1

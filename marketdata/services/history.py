@@ -45,7 +45,9 @@ def _ticks(price: Decimal, tick_size: Decimal) -> int:
 def _recorded_rows(instrument: Instrument) -> list[tuple[int, ...]]:
     rows = []
     for bar in recorded_bars(instrument.symbol):
-        opened, high, low, close = (_ticks(price, instrument.tick_size) for price in (bar.open, bar.high, bar.low, bar.close))
+        opened, high, low, close = (
+            _ticks(price, instrument.tick_size) for price in (bar.open, bar.high, bar.low, bar.close)
+        )
         volume = int(bar.volume / instrument.lot_size) if bar.volume else 0
         # One half tick of rounding may put an open or close a tick outside the range: the range gives way.
         rows.append((bar.open_time, opened, max(high, opened, close), min(low, opened, close), close, volume, 0))
@@ -71,7 +73,9 @@ def history_load(instrument: Instrument, *, seed: int, end_s: int, end_ticks: in
     """
     if Candle.objects.filter(core_instrument=instrument.core_instrument).exclude(source=Candle.Source.LIVE).exists():
         return HistoryResult(instrument.symbol, 0, 0, skipped=True)
-    first_live = Candle.objects.filter(core_instrument=instrument.core_instrument, frame=60).order_by("open_time").first()
+    first_live = (
+        Candle.objects.filter(core_instrument=instrument.core_instrument, frame=60).order_by("open_time").first()
+    )
     if first_live is not None:
         end_s = min(end_s, first_live.open_time)
     recorded = _recorded_rows(instrument)
@@ -89,7 +93,9 @@ def history_load(instrument: Instrument, *, seed: int, end_s: int, end_ticks: in
     with transaction.atomic():
         for frame_bars in bars:
             live = set(
-                Candle.objects.filter(core_instrument=instrument.core_instrument, frame=frame_bars.frame).values_list("open_time", flat=True)
+                Candle.objects.filter(core_instrument=instrument.core_instrument, frame=frame_bars.frame).values_list(
+                    "open_time", flat=True
+                )
             )
             rows = (row for row in frame_bars.rows() if row[0] not in live)
             simulated += _copy(instrument, frame_bars.frame, rows, Candle.Source.SIMULATED)

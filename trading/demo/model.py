@@ -94,7 +94,9 @@ class MarketModel:
 
     def pick(self) -> int:
         """Choose the instrument of the next action by its activity, more often while its takers are excited."""
-        weights = [weight * (1.0 + latent.excitement) for weight, latent in zip(self._weights, self.latents, strict=True)]
+        weights = [
+            weight * (1.0 + latent.excitement) for weight, latent in zip(self._weights, self.latents, strict=True)
+        ]
         return self.rng.choices(range(len(weights)), weights)[0]
 
     def step(self, now_s: float) -> None:

@@ -222,7 +222,9 @@ class DemoMarket:
             slot.pending = True
         return [(command, slot) for _, command, slot in chosen]
 
-    def _change(self, account: int, item: DemoInstrument, slot: Slot, quote: Quote, level: int) -> tuple[float, bytes] | None:
+    def _change(
+        self, account: int, item: DemoInstrument, slot: Slot, quote: Quote, level: int
+    ) -> tuple[float, bytes] | None:
         """Return (urgency, command) when the slot's order should change."""
         if slot.pending:
             return None
@@ -233,7 +235,9 @@ class DemoMarket:
         thin = slot.leaves * 5 < quote.qty * 2
         if off < tolerance and not thin:
             return None
-        command = commands.order_replace(account, slot.order_id, quote.price, slot.cum + quote.qty, cl_ord_id=self._id())
+        command = commands.order_replace(
+            account, slot.order_id, quote.price, slot.cum + quote.qty, cl_ord_id=self._id()
+        )
         return off / tolerance + (5.0 if thin else 0.0), command
 
     # ---- answers ----------------------------------------------------------------------------------------------------

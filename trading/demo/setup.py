@@ -68,9 +68,14 @@ def demo_accounts(client: EngineClient, stopping: Callable[[], bool]) -> tuple[l
     for account in accounts:
         for asset, amount in wanted:
             # The reference makes it idempotent: one deposit for each account and asset, ever.
-            deposit_confirm(account=account, asset=asset, amount=amount, reference=f"demo-stock-{account.number}-{asset.code}")
+            deposit_confirm(
+                account=account, asset=asset, amount=amount, reference=f"demo-stock-{account.number}-{asset.code}"
+            )
     while not stopping():
-        funded = all(len([1 for _, available, _ in client.query_balances(account.core_account) if available > 0]) >= len(wanted) for account in accounts)
+        funded = all(
+            len([1 for _, available, _ in client.query_balances(account.core_account) if available > 0]) >= len(wanted)
+            for account in accounts
+        )
         if funded:
             break
         time.sleep(0.5)

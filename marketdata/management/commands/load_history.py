@@ -20,5 +20,7 @@ class Command(BaseCommand):
         for instrument in Instrument.objects.order_by("core_instrument"):
             result = history_load(instrument, seed=config.demo_seed, end_s=now_s, end_ticks=instrument.reference_price)
             self.stdout.write(
-                f"{result.symbol}: there already" if result.skipped else f"{result.symbol}: {result.recorded} recorded, {result.simulated} simulated"
+                f"{result.symbol}: there already"
+                if result.skipped
+                else f"{result.symbol}: {result.recorded} recorded, {result.simulated} simulated"
             )

@@ -75,7 +75,15 @@ class Command(BaseCommand):
 
         def beat(stats: DemoStats) -> None:
             nonlocal ready
-            heartbeat("demo", "running", sent=stats.sent, fills=stats.fills, unknown=stats.unknown, refused=stats.refused, rate=rate())
+            heartbeat(
+                "demo",
+                "running",
+                sent=stats.sent,
+                fills=stats.fills,
+                unknown=stats.unknown,
+                refused=stats.refused,
+                rate=rate(),
+            )
             if not ready:
                 mark_ready("demo")
                 ready = True

@@ -1,0 +1,47 @@
+"""Listing: an instrument is checked and its derived numbers are computed in one place.
+
+Every notional must be a whole number of the quote asset's minor units, so tick × lot must be too: listing refuses anything else.
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+
+from brokerage.kernel.errors import UnitsError
+from brokerage.kernel.units import decimals_of, lot_minor_of, tick_value_of
+from brokerage.platform.outbox import emit
+from marketdata.models import Instrument
+
+
+def instrument_derive(instrument: Instrument) -> None:
+    """Fill tick_value, lot_minor and the decimals; ValidationError with the field when the increments do not fit the assets."""
+    try:
+        instrument.tick_value = tick_value_of(instrument.tick_size, instrument.lot_size, instrument.quote.scale)
+    except UnitsError as error:
+        raise ValidationError(
+            {"tick_size": f"Price increment times quantity increment must be whole in {instrument.quote.code}: {error}"}
+        ) from error
+    if instrument.kind == Instrument.Kind.SPOT:
+        if instrument.base is None:
+            raise ValidationError({"base": "A spot instrument needs a base asset."})
+        try:
+            instrument.lot_minor = lot_minor_of(instrument.lot_size, instrument.base.scale)
+        except UnitsError as error:
+            raise ValidationError(
+                {"lot_size": f"The quantity increment must be whole in {instrument.base.code}: {error}"}
+            ) from error
+    else:
+        instrument.lot_minor = 1
+        if not 0 < instrument.margin_ppm <= 1_000_000:
+            raise ValidationError({"margin_ppm": "A margin instrument needs a margin rate from 1 to 1,000,000 ppm."})
+    instrument.price_decimals = decimals_of(instrument.tick_size.normalize())
+    instrument.qty_decimals = decimals_of(instrument.lot_size.normalize())
+
+
+def instrument_save(instrument: Instrument) -> Instrument:
+    """Check, derive and save; emits ``instrument.changed`` so that the engine hears of it."""
+    instrument_derive(instrument)
+    instrument.full_clean()
+    instrument.save()
+    emit("instrument.changed", instrument.symbol, {"core_instrument": instrument.core_instrument})
+    return instrument

@@ -1,0 +1,69 @@
+"""What trading listens to: the only place where it does. Handlers are idempotent; the engine being away means: again later."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from accounts.models import Deposit, TradingAccount
+from accounts.services.funding import deposit_confirm
+from brokerage.config import get_config
+from brokerage.platform.models import OutboxEvent
+from brokerage.platform.outbox import RetryLater, on
+from marketdata.models import Asset, Instrument
+from trading.engine import commands
+from trading.engine.gateway import EngineUnavailable, Rejected, Unknown
+from trading.services.engine_access import get_engine_client
+from trading.services.listing import ListingError, account_send, instrument_send
+
+#: Play money of a new account in the demo.
+PRACTICE_CASH = (("USD", Decimal(100_000)),)
+
+
+@on("account.opened")
+def account_opened(event: OutboxEvent) -> None:
+    """Register the account with the engine; in the demo give it practice money."""
+    account = TradingAccount.objects.get(number=event.key)
+    try:
+        account_send(get_engine_client(), account)
+    except (EngineUnavailable, ListingError) as error:
+        raise RetryLater(str(error)) from error
+    if get_config().demo and account.kind == TradingAccount.Kind.INDIVIDUAL:
+        for code, amount in PRACTICE_CASH:
+            asset = Asset.objects.get(code=code)
+            deposit_confirm(account=account, asset=asset, amount=amount, reference=f"practice-{account.number}-{code}")
+
+
+@on("deposit.confirmed")
+def deposit_confirmed(event: OutboxEvent) -> None:
+    """Credit a deposit in the engine. Its id is the entry's key: credited once however often this runs."""
+    deposit = Deposit.objects.get(pk=event.key)
+    if deposit.status in (Deposit.Status.CREDITED, Deposit.Status.FAILED):
+        return
+    command = commands.deposit(
+        event.payload["core_account"], event.payload["core_asset"], int(event.payload["amount"]), deposit.id
+    )
+    try:
+        outcome = get_engine_client().submit(command)
+    except EngineUnavailable as error:
+        raise RetryLater(str(error)) from error
+    if isinstance(outcome, Unknown):
+        raise RetryLater(outcome.why)
+    if isinstance(outcome, Rejected):
+        if outcome.reason == 2001:  # the account's own event comes first, but may have to wait
+            raise RetryLater("the engine does not know the account yet")
+        deposit.status = Deposit.Status.FAILED
+        deposit.failed_reason = f"refused by the engine with code {outcome.reason}"
+    else:
+        deposit.status = Deposit.Status.CREDITED
+    deposit.save(update_fields=["status", "failed_reason"])
+
+
+@on("instrument.changed")
+def instrument_changed(event: OutboxEvent) -> None:
+    """Send a changed listing to the engine."""
+    instrument = Instrument.objects.select_related("base", "quote").get(symbol=event.key)
+    client = get_engine_client()
+    try:
+        instrument_send(client, instrument, first=instrument.core_instrument > client.status().instruments)
+    except (EngineUnavailable, ListingError) as error:
+        raise RetryLater(str(error)) from error

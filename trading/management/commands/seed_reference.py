@@ -1,0 +1,57 @@
+"""``manage.py seed_reference``: reference data, the house account, staff groups and, in the demo, the demo logins. Idempotent."""
+
+from django.contrib.auth.models import Group, Permission
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from accounts.models import TradingAccount, User
+from accounts.services.trading_accounts import account_open
+from brokerage.config import get_config
+from marketdata.services.seed import reference_seed
+
+DEMO_PASSWORD = "demo-Pass-2026"  # noqa: S105 - printed at every start of the demo
+#: e-mail, name, trades?, groups; the administrator is a superuser.
+DEMO_USERS = (
+    ("investor@demo.test", "Ines Investor", True, ()),
+    ("investor2@demo.test", "Ivo Investor", True, ()),
+    ("dealer@demo.test", "Dana Dealer", False, ("Dealing desk",)),
+    ("compliance@demo.test", "Cleo Compliance", False, ("Compliance",)),
+    ("admin@demo.test", "Ada Administrator", False, ("administrator",)),
+)
+STAFF_GROUPS = ("Dealing desk", "Compliance")
+STAFF_APPS = ("accounts", "marketdata", "risk", "trading", "platform")
+
+
+class Command(BaseCommand):
+    """Seed a new installation."""
+
+    help = __doc__
+
+    def handle(self, *args: object, **options: object) -> None:
+        """Make what is missing."""
+        config = get_config()
+        listed = reference_seed(demo=config.demo)
+        TradingAccount.objects.get_or_create(
+            core_account=0,
+            defaults={"number": "HOUSE", "kind": TradingAccount.Kind.HOUSE, "status": TradingAccount.Status.ACTIVE},
+        )
+        views = Permission.objects.filter(content_type__app_label__in=STAFF_APPS, codename__startswith="view_")
+        for name in STAFF_GROUPS:
+            group, _ = Group.objects.get_or_create(name=name)
+            group.permissions.add(*views)
+        if config.demo:
+            for email, name, trades, groups in DEMO_USERS:
+                self._demo_user(email, name, trades, groups)
+        self.stdout.write(f"{listed} instruments listed")
+
+    @transaction.atomic
+    def _demo_user(self, email: str, name: str, trades: bool, groups: tuple[str, ...]) -> None:
+        if User.objects.filter(email=email).exists():
+            return
+        admin = "administrator" in groups
+        user = User.objects.create_user(
+            email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin
+        )
+        user.groups.set(Group.objects.filter(name__in=groups))
+        if trades:
+            account_open(user=user)

@@ -1,0 +1,77 @@
+"""Reference data to the engine: assets, instruments and accounts become commands. All of them may be sent again at any time."""
+
+from __future__ import annotations
+
+from accounts.models import TradingAccount
+from accounts.services.trading_accounts import account_activate
+from marketdata.models import Asset, Instrument
+from native.layout import InstrumentKind, TradingState
+from trading.engine import commands
+from trading.engine.gateway import EngineClient, Rejected, Unknown
+
+_KIND = {Instrument.Kind.SPOT: InstrumentKind.SPOT, Instrument.Kind.MARGIN: InstrumentKind.MARGIN}
+_STATE = {
+    Instrument.State.ACTIVE: TradingState.ACTIVE,
+    Instrument.State.REDUCE_ONLY: TradingState.REDUCE_ONLY,
+    Instrument.State.HALTED: TradingState.HALTED,
+    Instrument.State.CLOSED: TradingState.CLOSED,
+}
+#: Open orders an account may have at once.
+OPEN_ORDERS_MAX = {TradingAccount.Kind.INDIVIDUAL: 200, TradingAccount.Kind.DEMO: 5_000}
+
+
+class ListingError(Exception):
+    """The engine refused reference data, or its answer is not known; the text names it."""
+
+
+def _send(client: EngineClient, command: bytes, what: str) -> None:
+    outcome = client.submit(command)
+    if isinstance(outcome, Unknown):
+        raise ListingError(f"{what}: the engine's answer is not known ({outcome.why})")
+    if isinstance(outcome, Rejected):
+        raise ListingError(f"{what}: refused by the engine with code {outcome.reason}")
+
+
+def instrument_send(client: EngineClient, instrument: Instrument, *, first: bool) -> None:
+    """Send one instrument. Only the first listing carries the reference price: later it is the last trade's."""
+    _send(
+        client,
+        commands.instrument_upsert(
+            instrument.core_instrument,
+            _KIND[Instrument.Kind(instrument.kind)],
+            base_asset=instrument.base.core_asset if instrument.base and instrument.kind == Instrument.Kind.SPOT else 0,
+            quote_asset=instrument.quote.core_asset,
+            tick_value=instrument.tick_value,
+            lot_minor=instrument.lot_minor,
+            min_qty=instrument.min_qty,
+            max_qty=instrument.max_qty,
+            max_notional=instrument.max_notional,
+            maker_ppm=instrument.maker_ppm,
+            taker_ppm=instrument.taker_ppm,
+            margin_ppm=instrument.margin_ppm,
+            collar_ppm=instrument.collar_ppm,
+            reference_price=instrument.reference_price if first else 0,
+            state=_STATE[Instrument.State(instrument.state)],
+        ),
+        f"instrument {instrument.symbol}",
+    )
+
+
+def account_send(client: EngineClient, account: TradingAccount) -> None:
+    """Register an account and its limits with the engine, then let it trade."""
+    _send(client, commands.account_upsert(account.core_account), f"account {account.number}")
+    cap = OPEN_ORDERS_MAX.get(TradingAccount.Kind(account.kind), 200)
+    _send(client, commands.limits_set(account.core_account, max_open_orders=cap), f"limits of {account.number}")
+    account_activate(account)
+
+
+def listing_sync(client: EngineClient) -> None:
+    """Send all assets and instruments, and the accounts the engine does not know yet."""
+    known = client.status()
+    for asset in Asset.objects.order_by("core_asset"):
+        _send(client, commands.asset_upsert(asset.core_asset, asset.scale), f"asset {asset.code}")
+    for instrument in Instrument.objects.select_related("base", "quote").order_by("core_instrument"):
+        # Core numbers are dense, so the engine's count says which it has.
+        instrument_send(client, instrument, first=instrument.core_instrument > known.instruments)
+    for account in TradingAccount.objects.filter(status=TradingAccount.Status.PENDING).order_by("core_account"):
+        account_send(client, account)
