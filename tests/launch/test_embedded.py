@@ -1,10 +1,10 @@
 """The embedded servers start, keep their data, and never open a folder of the user's."""
 
-import contextlib
 import os
 import signal
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -13,6 +13,13 @@ import redis
 
 from brokerage.launch.account import is_alive
 from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_data_outlives_a_restart_and_paths_may_be_long(tmp_path: Path) -> None:
@@ -75,13 +82,8 @@ def test_a_killed_server_is_healed_with_its_data(tmp_path: Path) -> None:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS answer")
         for pid in servers.pids().values():
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        healed: list[str] = []
-        while sorted(healed) != ["postgres", "valkey"] and time.monotonic() < deadline:
-            # The old server's children may hold its shared memory for a moment.
-            with contextlib.suppress(EmbeddedError):
-                healed += servers.heal()
-            time.sleep(0.1)
+        wait_for(lambda: servers.pids() == {}, 5)
+        assert servers.heal() == ["valkey", "postgres"]
         with psycopg.connect(servers.database_url) as connection:
             assert connection.execute("SELECT answer FROM kept").fetchone() == (7,)
         assert redis.Redis.from_url(servers.redis_url).ping()
