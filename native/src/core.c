@@ -1,0 +1,327 @@
+/*
+ * core.c - opening and closing, the loop over commands, queries.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#ifndef CORE_BUILD_ID
+#define CORE_BUILD_ID "unknown"
+#endif
+
+#define AHEAD 8 /* commands the prefetcher runs in front of the one being applied */
+
+const char *core_build_id(void) { return CORE_BUILD_ID; }
+
+/* ---- opening --------------------------------------------------------------------------------------------------------------------- */
+
+/* Zeroed memory that costs nothing until it is touched. Returns NULL when there is none. */
+static void *map_memory(core *c, size_t count, size_t size) {
+    size_t bytes = (count * size + 4095) & ~(size_t)4095;
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return NULL;
+    assert(c->n_maps < sizeof c->maps / sizeof c->maps[0]);
+    c->maps[c->n_maps].at = at;
+    c->maps[c->n_maps].size = bytes;
+    c->n_maps++;
+    return at;
+}
+
+/* The same for what is looked up at random: huge pages where the system gives them. */
+static void *map_hot(core *c, size_t count, size_t size) {
+    void *at = map_memory(c, count, size);
+#ifdef MADV_HUGEPAGE
+    if (at && count * size >= (size_t)4 << 20) (void)madvise(at, count * size, MADV_HUGEPAGE);
+#endif
+    return at;
+}
+
+static int limit_ok(u32 x, u32 least, u32 most) { return x >= least && x <= most; }
+
+core *core_open(const core_config *config) {
+    core_config f = *config;
+    if (!limit_ok(f.max_assets, 2, 1u << 16) || !limit_ok(f.max_instruments, 2, 1u << 16) || !limit_ok(f.max_accounts, 2, 1u << 26)
+        || !limit_ok(f.max_orders, 1, 1u << 28) || !limit_ok(f.max_levels, 1, 1u << 26) || !limit_ok(f.max_cl_ord_ids, 1, 1u << 28)
+        || !limit_ok(f.max_holds, 1, 1u << 28) || f.max_fills_per_command > 1u << 20 || f.max_cancels_per_command > 1u << 20 || f.reserved)
+        return NULL;
+    core *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->config = f;
+    c->max_fills = f.max_fills_per_command ? f.max_fills_per_command : 1024;
+    c->max_cancels = f.max_cancels_per_command ? f.max_cancels_per_command : 1024;
+    c->events_max = 2 * c->max_fills + 2 > c->max_cancels + 1 ? 2 * c->max_fills + 2 : c->max_cancels + 1;
+    c->account_stride = (16 + (size_t)f.max_assets * 16 + 63) & ~(size_t)63;
+    while ((1u << c->id_bits) < 2 * f.max_cl_ord_ids) c->id_bits++;
+
+    c->accounts = map_hot(c, f.max_accounts, c->account_stride);
+    c->rows = map_memory(c, (size_t)f.max_instruments * f.max_accounts, sizeof(margin_row));
+    c->assets = map_memory(c, f.max_assets, sizeof(asset));
+    c->instruments = map_memory(c, f.max_instruments, sizeof(instrument));
+    c->orders = map_hot(c, (size_t)f.max_orders + 1, sizeof(order));
+    c->cold = map_memory(c, (size_t)f.max_orders + 1, sizeof(order_cold));
+    c->keys = map_memory(c, (size_t)f.max_orders + 1, sizeof(u64));
+    c->heap = map_memory(c, (size_t)f.max_orders + 2, sizeof(u32));
+    c->order_slots.free = map_memory(c, (size_t)f.max_orders + 1, sizeof(u32));
+    c->holds = map_memory(c, (size_t)f.max_holds + 1, sizeof(hold));
+    c->hold_live = map_memory(c, (size_t)f.max_holds + 1, 1);
+    c->hold_slots.free = map_memory(c, (size_t)f.max_holds + 1, sizeof(u32));
+    c->fars = map_memory(c, (size_t)f.max_levels + 1, sizeof(far_level));
+    c->scratch = map_memory(c, WINDOW, sizeof(level));
+    c->ids = map_memory(c, f.max_cl_ord_ids, sizeof(id_record));
+    c->id_index = map_hot(c, (size_t)1 << c->id_bits, sizeof(u64));
+    level *levels = map_memory(c, (size_t)f.max_instruments * WINDOW, sizeof(level));
+    u64 *bits = map_memory(c, (size_t)f.max_instruments * WINDOW_WORDS * 2, sizeof(u64));
+    if (c->n_maps != 18) {
+        core_close(c);
+        return NULL;
+    }
+    c->order_slots.cap = f.max_orders;
+    c->hold_slots.cap = f.max_holds;
+    for (u32 i = 0; i < f.max_instruments; i++) {
+        book *b = &c->instruments[i].book;
+        b->base = 1;
+        b->ask = NO_ASK;
+        b->levels = levels + (size_t)i * WINDOW;
+        b->bits[0] = bits + (size_t)i * WINDOW_WORDS * 2;
+        b->bits[1] = b->bits[0] + WINDOW_WORDS;
+    }
+    account_at(c, 0)->registered = 1;
+    c->n_accounts = 1;
+    return c;
+}
+
+void core_close(core *c) {
+    if (!c) return;
+    for (u32 i = 0; i < c->n_maps; i++) munmap(c->maps[i].at, c->maps[i].size);
+    free(c);
+}
+
+/* ---- slots and events ------------------------------------------------------------------------------------------------------------ */
+
+/* Last freed first, else the next fresh one. The caller made sure that there is one. */
+u32 slot_take(slots *s) {
+    s->live++;
+    if (s->free_count) return s->free[--s->free_count];
+    assert(s->top < s->cap);
+    return ++s->top;
+}
+
+void slot_give(slots *s, u32 slot) {
+    s->live--;
+    s->free[s->free_count++] = slot;
+}
+
+/* The next event, zero but for its header. core_apply made sure that there is room. */
+core_event *emit(core *c, const core_command *cmd, u16 type) {
+    core_event *e = &c->events[c->n_events++];
+    memset(e, 0, sizeof *e);
+    e->seq = ++c->event_seq;
+    e->cmd_seq = cmd->seq;
+    e->time_ns = cmd->time_ns;
+    e->type = type;
+    return e;
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------------------------------------- */
+
+/* First look: bring in what is found from the command alone. */
+static void prefetch_far(const core *c, const core_command *cmd, u64 *hash) {
+    if (LIKELY(cmd->account < c->config.max_accounts)) {
+        PREFETCH(account_at(c, cmd->account));
+        if (cmd->type == CMD_ORDER_NEW && cmd->instrument < c->config.max_instruments) {
+            const instrument *in = &c->instruments[cmd->instrument];
+            PREFETCH(balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset));
+            if (is_margin(in)) PREFETCH(row_at(c, cmd->account, cmd->instrument));
+        }
+    }
+    if (cmd->order_id) {
+        u32 slot = (u32)cmd->order_id;
+        if (slot <= c->order_slots.top) PREFETCH(&c->orders[slot]);
+    }
+    if (cmd->cl_ord_id[0] && cmd->type != CMD_INSTRUMENT_UPSERT) {
+        *hash = id_hash(cmd->account, cmd->cl_ord_id);
+        PREFETCH(&c->id_index[(u32)(*hash >> 32) >> (32 - c->id_bits)]);
+    }
+}
+
+/* Second look, when those lines are here: the queue neighbours of an order that will leave. */
+static void prefetch_near(const core *c, const core_command *cmd) {
+    if (cmd->type != CMD_ORDER_CANCEL && cmd->type != CMD_ORDER_REPLACE) return;
+    u32 slot = (u32)cmd->order_id;
+    if (!slot || slot > c->order_slots.top) return;
+    const order *o = &c->orders[slot];
+    if (o->prev) PREFETCH(&c->orders[o->prev]);
+    if (o->next) PREFETCH(&c->orders[o->next]);
+    PREFETCH(&c->keys[slot]);
+    const instrument *in = &c->instruments[o->instrument];
+    PREFETCH(balance_at(c, o->account, o->side == SIDE_BUY ? in->quote_asset : in->base_asset));
+}
+
+static void version_reject(core *c, const core_command *cmd) {
+    u16 type = cmd->type == CMD_ORDER_NEW ? EV_ORDER_REJECTED : cmd->type == CMD_ORDER_CANCEL ? EV_CANCEL_REJECTED
+        : cmd->type == CMD_ORDER_REPLACE ? EV_REPLACE_REJECTED : EV_COMMAND_REJECTED;
+    core_event *e = emit(c, cmd, type);
+    e->reason = REJ_BAD_VERSION;
+    e->account = cmd->account;
+    e->instrument = cmd->instrument;
+    if (type == EV_ORDER_REJECTED) e->side = cmd->side;
+    else e->order_id = cmd->order_id;
+    if (type != EV_COMMAND_REJECTED) show_balances(c, e, cmd->account, cmd->instrument);
+}
+
+static void apply_one(core *c, const core_command *cmd, u64 hash) {
+    if (UNLIKELY(cmd->version != CORE_ABI_VERSION)) {
+        version_reject(c, cmd);
+        return;
+    }
+    switch (cmd->type) {
+    case CMD_ORDER_NEW: order_new(c, cmd, hash); break;
+    case CMD_ORDER_CANCEL: order_cancel(c, cmd); break;
+    case CMD_ORDER_REPLACE: order_replace(c, cmd, hash); break;
+    case CMD_DEPOSIT:
+    case CMD_WITHDRAW:
+    case CMD_HOLD:
+    case CMD_TRANSFER: money_command(c, cmd); break;
+    case CMD_HOLD_RELEASE:
+    case CMD_HOLD_SETTLE: hold_command(c, cmd); break;
+    default: admin_command(c, cmd);
+    }
+}
+
+int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event *events, uint32_t cap, uint32_t *n_events) {
+    u64 hashes[AHEAD] = {0};
+    u32 done = 0;
+    *n_events = 0;
+    if (cap < c->events_max) return -2;
+    c->events = events;
+    c->n_events = 0;
+    for (u32 i = 0; i < AHEAD && i < n; i++) prefetch_far(c, &commands[i], &hashes[i]);
+    for (; done < n; done++) {
+        const core_command *cmd = &commands[done];
+        if (UNLIKELY(cap - c->n_events < c->events_max)) break;
+        if (UNLIKELY(cmd->seq != c->cmd_seq + 1 || cmd->time_ns < c->time_ns)) {
+            if (!done) return -1;
+            break;
+        }
+        u64 hash = hashes[done % AHEAD];
+        if (done + AHEAD < n) prefetch_far(c, &commands[done + AHEAD], &hashes[done % AHEAD]);
+        if (done + AHEAD / 2 < n) prefetch_near(c, &commands[done + AHEAD / 2]);
+        c->cmd_seq = cmd->seq;
+        c->time_ns = cmd->time_ns;
+        apply_one(c, cmd, hash);
+        c->events[c->n_events - 1].flags |= EVF_LAST;
+    }
+    *n_events = c->n_events;
+    c->events = NULL;
+    return done;
+}
+
+uint32_t core_events_max(const core *c) { return c->events_max; }
+
+/* ---- queries --------------------------------------------------------------------------------------------------------------------- */
+
+void core_stats_get(const core *c, core_stats *out) {
+    memset(out, 0, sizeof *out);
+    out->cmd_seq = c->cmd_seq;
+    out->event_seq = c->event_seq;
+    out->time_ns = c->time_ns;
+    out->live_orders = c->order_slots.live;
+    out->accounts = c->n_accounts;
+    out->instruments = c->n_instruments;
+    out->assets = c->n_assets;
+    out->holds = c->hold_slots.live;
+    out->cl_ord_ids = c->id_count;
+    out->trading_day = c->trading_day;
+    out->global_state = c->global_state;
+    out->matches = c->matches;
+}
+
+static u32 depth_side(const core *c, const instrument *in, u8 side, core_level *out, u32 n) {
+    u32 count = 0;
+    for (i64 price = book_best(&in->book, side); count < n && price != book_none(side); price = book_next(c, &in->book, side, price)) {
+        const level *lv = book_level_peek(c, in, side, price);
+        out[count++] = (core_level){price, lv->qty, lv->count, 0};
+    }
+    return count;
+}
+
+int core_depth(const core *c, uint32_t instrument_index, core_level *bids, core_level *asks, uint32_t n, uint32_t *n_bids, uint32_t *n_asks) {
+    *n_bids = *n_asks = 0;
+    if (!instrument_known(c, instrument_index)) return -1;
+    *n_bids = depth_side(c, &c->instruments[instrument_index], SIDE_BUY, bids, n);
+    *n_asks = depth_side(c, &c->instruments[instrument_index], SIDE_SELL, asks, n);
+    return 0;
+}
+
+static void order_describe(const core *c, u32 slot, core_order *out) {
+    const order *o = &c->orders[slot];
+    memset(out, 0, sizeof *out);
+    out->order_id = order_id_of(c, slot);
+    out->account = o->account;
+    out->instrument = o->instrument;
+    out->side = o->side;
+    out->ord_type = o->type;
+    out->tif = o->tif;
+    out->version = o->version;
+    out->flags = o->flags;
+    out->price = o->price;
+    out->order_qty = o->leaves + o->cum;
+    out->leaves = o->leaves;
+    out->cum_qty = o->cum;
+    out->expire_ns = c->cold[slot].expire_ns;
+    out->held = o->held;
+    out->entry_seq = c->cold[slot].entry_seq;
+}
+
+int core_order_get(const core *c, uint64_t order_id, core_order *out) {
+    u32 slot = (u32)order_id;
+    if (!slot || slot > c->order_slots.top || !c->keys[slot] || order_id_of(c, slot) != order_id) return 0;
+    order_describe(c, slot, out);
+    return 1;
+}
+
+uint32_t core_orders_of(const core *c, uint32_t account_index, uint64_t after_order_id, core_order *out, uint32_t cap) {
+    u32 n = 0;
+    for (u64 slot = (u64)(u32)after_order_id + 1; slot <= c->order_slots.top && n < cap; slot++) {
+        if (c->keys[slot] && (account_index == ANY || key_account(c->keys[slot]) == account_index)) order_describe(c, (u32)slot, &out[n++]);
+    }
+    return n;
+}
+
+int core_cl_ord_id_get(const core *c, uint32_t account_index, const char *cl_ord_id, core_event *out) {
+    char id[40] = {0};
+    for (u32 i = 0; i < CORE_CL_ORD_ID_MAX && cl_ord_id[i]; i++) id[i] = cl_ord_id[i];
+    if (!id[0] || !id_form_ok(id) || !account_known(c, account_index)) return 0;
+    const id_record *r = id_find(c, id_hash(account_index, id), account_index, id);
+    if (!r) return 0;
+    memset(out, 0, sizeof *out);
+    out->cmd_seq = c->cmd_seq;
+    out->time_ns = c->time_ns;
+    id_event(c, r, out);
+    return 1;
+}
+
+int core_balance_get(const core *c, uint32_t account_index, uint32_t asset_index, core_balance *out) {
+    memset(out, 0, sizeof *out);
+    if (!account_known(c, account_index) || !asset_known(c, asset_index)) return 0;
+    *out = *balance_at(c, account_index, asset_index);
+    return 1;
+}
+
+int core_position_get(const core *c, uint32_t account_index, uint32_t instrument_index, core_position *out) {
+    memset(out, 0, sizeof *out);
+    if (!account_known(c, account_index) || !instrument_known(c, instrument_index) || !is_margin(&c->instruments[instrument_index])) return 0;
+    const margin_row *r = row_at(c, account_index, instrument_index);
+    *out = (core_position){r->net, r->cost, r->buy_notional, r->sell_notional, r->fee_reserve, r->hold};
+    return 1;
+}
+
+int64_t core_clearing_get(const core *c, uint32_t asset_index) { return asset_known(c, asset_index) ? c->assets[asset_index].clearing : 0; }
+
+int64_t core_next_expiry(const core *c) { return c->heap_count ? c->cold[c->heap[1]].expire_ns : 0; }
+
+int64_t core_reference_price(const core *c, uint32_t instrument_index) {
+    return instrument_known(c, instrument_index) ? c->instruments[instrument_index].ref_price : 0;
+}

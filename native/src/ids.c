@@ -1,0 +1,185 @@
+/*
+ * ids.c - the two indexes beside the book: remembered ClOrdIDs (a ring, oldest first, with an open-addressed index) and the heap of GTD orders.
+ *
+ * The index holds the upper half of the hash beside the ring position, so a probe seldom touches a record, and deletion can shift back without looking
+ * at records at all. Its layout never shows in an answer.
+ */
+#include "internal.h"
+
+/* 0..36 characters 0x21..0x7E, then zeros up to 40. */
+int id_form_ok(const char *id) {
+    u32 n = 0;
+    while (n < 40 && id[n] >= 0x21 && id[n] <= 0x7E) n++;
+    if (n > CORE_CL_ORD_ID_MAX) return 0;
+    for (; n < 40; n++)
+        if (id[n]) return 0;
+    return 1;
+}
+
+/* 128-bit multiply folded to 64. The constants have bytes no id can contain, so an id cannot make a factor zero. */
+static inline u64 fold(u64 a, u64 b) {
+    u128 m = (u128)a * b;
+    return (u64)m ^ (u64)(m >> 64);
+}
+
+u64 id_hash(u32 a, const char *id) {
+    u64 w[5];
+    memcpy(w, id, 40);
+    u64 h = fold(w[0] ^ 0x9E3779B97F4A7C15ull, w[1] ^ 0xE7037ED1A0B428DBull);
+    h ^= fold(w[2] ^ 0x8EBC6AF09C88C6E3ull, w[3] ^ 0xD1B54A32D192ED03ull);
+    h ^= fold(w[4] ^ 0x589965CC75374CC3ull, a ^ 0xEB44ACCAB455D165ull);
+    return fold(h ^ 0xA0761D6478BD642Full, 0xE7037ED1A0B428DBull);
+}
+
+/* Everything that makes two commands the same request (docs/engine.md 3.3). */
+u64 body_hash(const core_command *cmd) {
+    u64 kind;
+    u32 form;
+    memcpy(&form, &cmd->side, 4);
+    kind = (u64)form << 32 | (u64)cmd->type << 16;
+    u64 h = fold(kind ^ 0x9E3779B97F4A7C15ull, ((u64)cmd->flags << 32 | cmd->instrument) ^ 0xE7037ED1A0B428DBull);
+    h = fold(h ^ cmd->order_id, (u64)cmd->price ^ 0x8EBC6AF09C88C6E3ull) + 1;
+    h = fold(h ^ (u64)cmd->qty, 0xD1B54A32D192ED03ull) ^ (u64)cmd->amount;
+    return fold(h + 0x589965CC75374CC3ull, (u64)cmd->aux ^ 0xEB44ACCAB455D165ull) ^ kind;
+}
+
+static inline u32 index_home(const core *c, u32 tag) { return (u32)((u64)tag >> (32 - c->id_bits)); }
+
+id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
+    u32 mask = (1u << c->id_bits) - 1, tag = (u32)(hash >> 32);
+    for (u32 i = index_home(c, tag); c->id_index[i]; i = (i + 1) & mask) {
+        if ((u32)(c->id_index[i] >> 32) != tag) continue;
+        id_record *r = &c->ids[(u32)c->id_index[i] - 1];
+        if (r->account == a && !memcmp(r->id, id, sizeof r->id)) return r;
+    }
+    return NULL;
+}
+
+static void index_add(core *c, u64 hash, u32 position) {
+    u32 mask = (1u << c->id_bits) - 1, tag = (u32)(hash >> 32), i = index_home(c, tag);
+    while (c->id_index[i]) i = (i + 1) & mask;
+    c->id_index[i] = (u64)tag << 32 | (position + 1);
+}
+
+/* Delete and shift the rest of the run back, so that no tombstones pile up. */
+static void index_drop(core *c, u64 hash, u32 position) {
+    u32 mask = (1u << c->id_bits) - 1, i = index_home(c, (u32)(hash >> 32));
+    while ((u32)c->id_index[i] != position + 1) i = (i + 1) & mask;
+    for (u32 j = (i + 1) & mask; c->id_index[j]; j = (j + 1) & mask) {
+        u32 home = index_home(c, (u32)(c->id_index[j] >> 32));
+        if (((j - home) & mask) >= ((j - i) & mask)) {
+            c->id_index[i] = c->id_index[j];
+            i = j;
+        }
+    }
+    c->id_index[i] = 0;
+}
+
+void id_forget_oldest(core *c) {
+    index_drop(c, c->ids[c->id_first].hash, c->id_first);
+    if (++c->id_first == c->config.max_cl_ord_ids) c->id_first = 0;
+    c->id_count--;
+}
+
+void id_forget_before(core *c, u32 day) {
+    while (c->id_count && c->ids[c->id_first].day < day) id_forget_oldest(c);
+}
+
+static u32 id_next_position(const core *c) {
+    u64 at = (u64)c->id_first + c->id_count;
+    return (u32)(at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at);
+}
+
+/* Remember the command's id (known not to be remembered yet); the caller fills in the outcome. */
+id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
+    if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
+    u32 position = id_next_position(c);
+    id_record *r = &c->ids[position];
+    c->id_count++;
+    index_add(c, hash, position);
+    r->hash = hash;
+    r->body = body;
+    memcpy(r->id, cmd->cl_ord_id, sizeof r->id);
+    r->account = cmd->account;
+    r->order_id = 0;
+    r->cmd_seq = cmd->seq;
+    r->qty = r->leaves = r->cum = r->price = 0;
+    r->instrument = cmd->instrument;
+    r->day = c->trading_day;
+    r->reason = 0;
+    r->type = (u8)cmd->type;
+    r->side = r->version = 0;
+    memset(r->spare, 0, sizeof r->spare);
+    return r;
+}
+
+/* Take over a record of a snapshot. Returns 0 when it cannot be right. */
+int id_restore(core *c, const id_record *record) {
+    char id[40] = {0};
+    memcpy(id, record->id, sizeof record->id);
+    if (c->id_count == c->config.max_cl_ord_ids || !id[0] || !id_form_ok(id)) return 0;
+    u64 hash = id_hash(record->account, id);
+    if (hash != record->hash || id_find(c, hash, record->account, id)) return 0;
+    u32 position = id_next_position(c);
+    c->ids[position] = *record;
+    c->id_count++;
+    index_add(c, hash, position);
+    return 1;
+}
+
+/* Fill an EV_DUPLICATE from what is remembered; balances are the present ones. */
+void id_event(const core *c, const id_record *r, core_event *e) {
+    e->type = EV_DUPLICATE;
+    e->reason = r->reason;
+    e->account = r->account;
+    e->instrument = r->instrument;
+    e->order_id = r->order_id;
+    e->ref_id = r->cmd_seq;
+    e->side = r->side;
+    e->version = r->version;
+    e->price = r->price;
+    e->qty = r->qty;
+    e->leaves = r->leaves;
+    e->cum_qty = r->cum;
+    if (r->type == CMD_ORDER_NEW || r->type == CMD_ORDER_REPLACE) {
+        show_balances(c, e, r->account, r->instrument);
+    } else if (asset_known(c, r->instrument)) {
+        const core_balance *b = balance_at(c, r->account, r->instrument);
+        e->quote_a = b->available;
+        e->quote_b = b->held;
+    }
+}
+
+/* ---- GTD heap -------------------------------------------------------------------------------------------------------------------- */
+
+static inline void heap_set(core *c, u32 at, u32 slot) {
+    c->heap[at] = slot;
+    c->orders[slot].heap = at;
+}
+
+static void heap_up(core *c, u32 at, u32 slot) {
+    for (; at > 1 && expires_before(c, slot, c->heap[at / 2]); at /= 2) heap_set(c, at, c->heap[at / 2]);
+    heap_set(c, at, slot);
+}
+
+static void heap_down(core *c, u32 at, u32 slot) {
+    for (;;) {
+        u64 child = (u64)at * 2;
+        if (child > c->heap_count) break;
+        if (child < c->heap_count && expires_before(c, c->heap[child + 1], c->heap[child])) child++;
+        if (!expires_before(c, c->heap[child], slot)) break;
+        heap_set(c, at, c->heap[child]);
+        at = (u32)child;
+    }
+    heap_set(c, at, slot);
+}
+
+void heap_push(core *c, u32 slot) { heap_up(c, ++c->heap_count, slot); }
+
+void heap_remove(core *c, u32 slot) {
+    u32 at = c->orders[slot].heap, last = c->heap[c->heap_count--];
+    c->orders[slot].heap = NO_HEAP;
+    if (last == slot) return;
+    if (at > 1 && expires_before(c, last, c->heap[at / 2])) heap_up(c, at, last);
+    else heap_down(c, at, last);
+}
