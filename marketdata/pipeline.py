@@ -43,10 +43,9 @@ class DayWindow:
         self._low: int | None = None
 
     def load(self, bars: Iterable[Bar]) -> None:
-        """Begin with stored minute bars in time order; finished bars newer than these are kept."""
-        loaded = list(bars)
-        newest = loaded[-1].open_time if loaded else -1
-        self._bars = deque(loaded + [bar for bar in self._bars if bar.open_time > newest])
+        """Take stored minute bars in; a minute known here already stays as it is, for what is stored may be a second older."""
+        merged = {bar.open_time: bar for bar in bars} | {bar.open_time: bar for bar in self._bars}
+        self._bars = deque(merged[open_time] for open_time in sorted(merged))
         self._measure()
 
     def add(self, bar: Bar) -> None:
@@ -132,6 +131,7 @@ class Pipeline:
         self.reload: set[int] = set()
         self.prints: list[Trade] = []
         self.global_state = 0
+        self._minute = 0
         for ref in refs:
             self.add(ref)
 
@@ -216,12 +216,14 @@ class Pipeline:
 
     def on_second(self, second: int) -> None:
         """Time passes: finish bars, forget what is older than a day."""
+        new_minute = second // 60 != self._minute
+        self._minute = second // 60
         for core, state in self.states.items():
             state.candles.close_before(second)
             if state.candles.closed:
                 self._finish(state)
                 self.dirty.add(core)
-            if second % 60 == 0:
+            if new_minute:
                 state.window.roll(second)
                 state.quote_dirty = True
                 self.dirty.add(core)

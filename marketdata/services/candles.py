@@ -130,14 +130,3 @@ def last_prints_load(core: int, limit: int) -> list[Trade]:
     """The last stored trades of an instrument, oldest first."""
     rows = TradePrint.objects.filter(core_instrument=core).order_by("-seq")[:limit]
     return [Trade(core, row.seq, row.price, row.qty, row.side, row.time_ns) for row in reversed(rows)]
-
-
-def last_close_load(core: int) -> tuple[int, int] | None:
-    """(close in ticks, end of the bar in epoch seconds) of the newest minute bar of any source, or None."""
-    row = (
-        Candle.objects.filter(core_instrument=core, frame=60)
-        .order_by("-open_time")
-        .values_list("close", "open_time")
-        .first()
-    )
-    return (row[0], row[1] + 60) if row else None
