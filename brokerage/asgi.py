@@ -2,13 +2,14 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "brokerage.settings")
-http_application = get_asgi_application()  # first: it sets Django up before the consumers are imported
+django.setup(set_prefix=False)  # first: everything below needs Django set up
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
+from brokerage.platform.http import ThreadedHandler  # noqa: E402
 from brokerage.routing import websocket_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter({"http": http_application, "websocket": URLRouter(websocket_urlpatterns)})
+application = ProtocolTypeRouter({"http": ThreadedHandler(), "websocket": URLRouter(websocket_urlpatterns)})

@@ -49,6 +49,7 @@ class Config:
     demo: bool
     demo_rate: int
     demo_seed: int
+    rate_scale: int
     test_db_suffix: str
     browser_path: str
 
@@ -152,6 +153,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         demo=_flag(environ, "DEMO", env == "local"),
         demo_rate=_whole(environ, "DEMO_RATE", 60, 0, 5000),
         demo_seed=_whole(environ, "DEMO_SEED", 20261121, 0, 2**63 - 1),
+        # Multiplies every request budget of the API; for load tests.
+        rate_scale=_whole(environ, "RATE_SCALE", 1, 1, 10_000),
         test_db_suffix=_text(environ, "TEST_DB_SUFFIX", ""),
         browser_path=_text(environ, "CHROMIUM", ""),
     )

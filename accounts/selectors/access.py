@@ -1,7 +1,7 @@
 """Which accounts a user may use and how: the one place that answers it, cached in the process for two seconds.
 
-Owns ``AccountRef`` and the rule that a stranger's account does not exist. Leaves trading permission of a state (2015) to the services and
-the membership rows to ``accounts/services``.
+Owns ``AccountRef`` and the rule that a stranger's account does not exist. Leaves trading permission of a state (2015)
+to the services and the membership rows to ``accounts/services``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     known = _cache.get(user_id)
     if known is not None and now_ns - known[0] <= MAX_AGE_NS:
         return known[1]
-    refs = {row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in TradingAccount.objects.filter(owner_id=user_id)}
+    refs = {
+        row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in TradingAccount.objects.filter(owner_id=user_id)
+    }
     for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account"):
         refs.setdefault(member.account_id, _ref(member.account, member.role))
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
@@ -63,7 +65,9 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
 
 
 def _ref(row: TradingAccount, role: str) -> AccountRef:
-    return AccountRef(row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at)
+    return AccountRef(
+        row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at
+    )
 
 
 def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:
@@ -78,7 +82,9 @@ def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:
 
 
 def account_number(core_account: int) -> str:
-    """The public number of a core account; ``HOUSE`` or empty when there is none. Numbers never change, so they are kept."""
+    """The public number of a core account; ``HOUSE`` or empty when there is none. Numbers never change, so they are
+    kept.
+    """
     number = _numbers.get(core_account)
     if number is None:
         number = TradingAccount.objects.filter(core_account=core_account).values_list("number", flat=True).first() or ""

@@ -1,7 +1,7 @@
 """The base of every REST view: exact JSON in, problem+json out, bounded pages, idempotency keys, rate headers.
 
-Owns ``ExactJSONParser``, ``ApiView``, cursor pages and reading of query parameters and Idempotency-Key. Fields are in ``api_fields.py``,
-refusals in ``problems.py``, budgets in ``throttling.py``. Leaves what is served to the apps.
+Owns ``ExactJSONParser``, ``ApiView``, cursor pages and reading of query parameters and Idempotency-Key. Fields are in
+``api_fields.py``, refusals in ``problems.py``, budgets in ``throttling.py``. Leaves what is served to the apps.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Input fields of the REST API: strict, exact, each refusal with its number; and the serializer that knows no unknown field.
+"""Input fields of the REST API: strict, exact, each refusal with its number; and the serializer that knows no unknown
+field.
 
-Owns the conversion of JSON and query values to Python values. Leaves meaning (ticks, lots, symbols that exist) to the services.
+Owns the conversion of JSON and query values to Python values. Leaves meaning (ticks, lots, symbols that exist) to the
+services.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ TIME_MAX_NS = 2**62
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Collect every bad field, tell the first, refuse fields that are not known."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """The declared fields; one called ``from_`` is ``from`` outside, which Python could not say."""
+        return {name.rstrip("_"): field for name, field in super().get_fields().items()}
 
     def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
         """Check a mapping; raises ApiProblem."""

@@ -1,7 +1,7 @@
 """Who is calling: bearer tokens for programs, the session for the portal's own scripts, tickets for WebSockets.
 
-Owns the two DRF authentication classes, the cache of users behind tokens and the one-use tickets. Leaves signing in and registering to
-``accounts/services`` and what a caller may touch to ``accounts/selectors/access.py``.
+Owns the two DRF authentication classes, the cache of users behind tokens and the one-use tickets. Leaves signing in
+and registering to ``accounts/services`` and what a caller may touch to ``accounts/selectors/access.py``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """HTTP under ASGI with one step into a thread per request.
 
-Django's own ASGI handler crosses between the event loop and a thread once or twice per middleware, and starts a new thread, and so a new
-database connection, for every request. Everything here is synchronous code, so the whole chain runs in one of a few lasting threads instead:
-measured, that is most of the time of a short request (docs/performance.md). Streaming answers are produced piece by piece in those threads.
+Django's own ASGI handler crosses between the event loop and a thread once or twice per middleware, and starts a new
+thread, and so a new database connection, for every request. Everything here is synchronous code, so the whole chain
+runs in one of a few lasting threads instead: measured, that is most of the time of a short request
+(docs/performance.md). Streaming answers are produced piece by piece in those threads.
 
 Owns ``ThreadedHandler``: the pool, the bound on waiting requests and on bodies. Leaves WebSockets to the consumers.
 """
@@ -122,7 +123,8 @@ def _headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
 
 
 async def _read(receive: Receive) -> Any:
-    body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, mode="w+b")  # noqa: SIM115 - closed by the request
+    # Closed here when refused, else by whoever answers.
+    body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, mode="w+b")  # noqa: SIM115
     size = 0
     while True:
         message = await receive()

@@ -187,9 +187,7 @@ def problem_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespons
     if problem.code == RejectCode.INTERNAL_ERROR or isinstance(error, DatabaseError):
         log.exception("%s failed", type(view).__name__)
     # Late: rest_framework.views reads the settings which name this handler's neighbours.
-    from rest_framework.views import set_rollback
 
-    set_rollback()
     response = problem_response(problem)
     if isinstance(error, exceptions.MethodNotAllowed) and view is not None:
         response["Allow"] = ", ".join(view.allowed_methods)

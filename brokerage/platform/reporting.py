@@ -1,7 +1,7 @@
 """Streaming CSV: UTF-8, UTC times, one row at a time, safe to open in a spreadsheet.
 
-Owns quoting and the escaping of text cells that a spreadsheet would run as a formula. Leaves the rows, their bounds and permission to the
-callers. Numbers are never escaped: a negative amount stays a number.
+Owns quoting and the escaping of text cells that a spreadsheet would run as a formula. Leaves the rows, their bounds
+and permission to the callers. Numbers are never escaped: a negative amount stays a number.
 """
 
 from __future__ import annotations
@@ -44,15 +44,13 @@ def csv_lines(
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(header)
-    count = 0
-    for row in rows:
+    for count, row in enumerate(rows, 1):
         writer.writerow(
             [
                 text_cell(cell) if index in escape else (cell if cell is not None else "")
                 for index, cell in enumerate(row)
             ]
         )
-        count += 1
         if count % CHUNK_ROWS == 0:
             yield buffer.getvalue().encode("utf-8")
             buffer.seek(0)

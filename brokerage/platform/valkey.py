@@ -1,6 +1,7 @@
 """The process's synchronous connection to Valkey, with short time limits.
 
-Owns the client and its pool. Leaves what is stored to the callers; the asynchronous side and publishing are in ``realtime.py``.
+Owns the client and its pool. Leaves what is stored to the callers; the asynchronous side and publishing are in
+``realtime.py``.
 """
 
 from __future__ import annotations

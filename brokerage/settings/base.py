@@ -179,6 +179,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["brokerage.platform.throttling.PolicyThrottle"],
     "EXCEPTION_HANDLER": "brokerage.platform.problems.problem_handler",
     "COERCE_DECIMAL_TO_STRING": True,
+    "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SIMPLE_JWT = {
@@ -192,7 +193,10 @@ SIMPLE_JWT = {
     "ISSUER": "brokerage",
     "USER_ID_FIELD": "id",
     "UPDATE_LAST_LOGIN": False,
+    # A changed password ends every token made before it.
+    "CHECK_REVOKE_TOKEN": True,
 }
+API_RATE_SCALE = CONFIG.rate_scale
 SPECTACULAR_SETTINGS = {
     "TITLE": "Brokerage API",
     "VERSION": "1.0.0",

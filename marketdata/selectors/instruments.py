@@ -1,8 +1,9 @@
-"""Instruments and assets as everybody on a hot path reads them: frozen, cached in the process, keyed by symbol and core number.
+"""Instruments and assets as everybody on a hot path reads them: frozen, cached in the process, keyed by symbol and
+core number.
 
-Owns ``InstrumentRef`` and ``AssetRef`` and their cache (reloaded after ``MAX_AGE_NS``, and at once when a symbol is not known). The rows
-change rarely; the trading state shown here may be that much older than the engine's, which decides.
-Leaves to others: writing (``marketdata/services``), quotes (``quotes.py``).
+Owns ``InstrumentRef`` and ``AssetRef`` and their cache (reloaded after ``MAX_AGE_NS``, and at once when a symbol is
+not known). The rows change rarely; the trading state shown here may be that much older than the engine's, which
+decides. Leaves to others: writing (``marketdata/services``), quotes (``quotes.py``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The JSON of orders, executions, balances and positions: one shape for REST, streams and pages.
 
-Input is a mapping with the columns of the projection (``Order.objects.values()`` or a row built from engine events); output is plain dicts
-of strings, integers, booleans and None. Owns the names and forms of the public fields, the status words and the refusal block. Leaves to
-others: reading rows (the other selectors), who may see them (the edges). Decimals are strings; times are RFC 3339 with Z.
+Input is a mapping with the columns of the projection (``Order.objects.values()`` or a row built from engine events);
+output is plain dicts of strings, integers, booleans and None. Owns the names and forms of the public fields, the
+status words and the refusal block. Leaves to others: reading rows (the other selectors), who may see them (the
+edges). Decimals are strings; times are RFC 3339 with Z.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def order_json(row: Row, instrument: InstrumentRef | None = None, account: str |
         "qty": _qty(instrument, row["order_qty"]),
         "filled_qty": _qty(instrument, row["cum_qty"]),
         "leaves_qty": _qty(instrument, row["leaves_qty"]),
-        "avg_price": average_text(notional, row["cum_qty"], instrument) if instrument and notional is not None else None,
+        "avg_price": average_text(notional, row["cum_qty"], instrument)
+        if instrument and notional is not None
+        else None,
         "status": _STATUS.get(row["ord_status"]),
         "reject": reject,
         "cancel_reason": cancel.api if cancel else None,
@@ -238,7 +241,8 @@ def position_json(
 ) -> dict[str, Any]:
     """A position as the API shows it.
 
-    ``mark`` is (ticks, time text); without one everything that needs a price is None, never zero. ``margin_held`` is minor units of the quote.
+    ``mark`` is (ticks, time text); without one everything that needs a price is None, never zero. ``margin_held`` is
+    minor units of the quote.
     """
     if instrument is None:
         instrument = instrument_by_core(row["core_instrument"])

@@ -1,0 +1,122 @@
+"""Bodies and answers of the account endpoints, for checking input and for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from brokerage.platform.api_fields import StrictSerializer, StrictText
+
+
+class RegisterBody(StrictSerializer):
+    """A new user."""
+
+    email = serializers.EmailField(max_length=254)
+    password = StrictText(max_length=128, trim_whitespace=False, write_only=True)
+    display_name = StrictText(max_length=80, required=False, default="", allow_blank=True)
+    country = StrictText(max_length=2, required=False, default="", allow_blank=True, help_text="ISO 3166-1 alpha-2.")
+
+
+class TokenBody(StrictSerializer):
+    """Sign in."""
+
+    email = StrictText(max_length=254)
+    password = StrictText(max_length=128, trim_whitespace=False, write_only=True)
+
+
+class RefreshBody(StrictSerializer):
+    """A refresh token."""
+
+    refresh = StrictText(max_length=4096)
+
+
+class ProfileBody(StrictSerializer):
+    """What a user may change about themselves."""
+
+    display_name = StrictText(max_length=80, required=False, allow_blank=True)
+    country = StrictText(max_length=2, required=False, allow_blank=True)
+    time_zone = StrictText(
+        max_length=64, required=False, allow_blank=True, help_text="IANA name; empty: the browser's."
+    )
+
+
+class TicketBody(StrictSerializer):
+    """Which account the socket is for."""
+
+    account = StrictText(max_length=12, required=False)
+
+
+class AccountQuery(StrictSerializer):
+    """Selects one of several accounts."""
+
+    account = StrictText(max_length=12, required=False, help_text="Account number; the first account when left out.")
+
+
+class NoQuery(StrictSerializer):
+    """No parameter at all."""
+
+
+class Accepted(serializers.Serializer[Any]):
+    """Taken in; what happens next is in the text."""
+
+    detail = serializers.CharField()
+
+
+class TokenPair(serializers.Serializer[Any]):
+    """Tokens of one sign-in."""
+
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds the access token lasts.")
+
+
+class Profile(serializers.Serializer[Any]):
+    """A user, as they see themselves."""
+
+    user_id = serializers.UUIDField()
+    email = serializers.EmailField()
+    display_name = serializers.CharField()
+    country = serializers.CharField()
+    time_zone = serializers.CharField()
+    email_confirmed = serializers.BooleanField()
+    date_joined = serializers.DateTimeField()
+
+
+class WsTicket(serializers.Serializer[Any]):
+    """One use, for one socket."""
+
+    ticket = serializers.CharField()
+    expires_in = serializers.IntegerField()
+    account = serializers.CharField()
+
+
+class Account(serializers.Serializer[Any]):
+    """A trading account."""
+
+    number = serializers.CharField()
+    kind = serializers.CharField()
+    base_currency = serializers.CharField()
+    status = serializers.ChoiceField(choices=["pending", "active", "suspended", "closed"])
+    role = serializers.ChoiceField(choices=["owner", "trader", "viewer"])
+    created_at = serializers.DateTimeField()
+
+
+class ServerTime(serializers.Serializer[Any]):
+    """The server's clock."""
+
+    time = serializers.DateTimeField()
+    time_ns = serializers.CharField(help_text="Nanoseconds since 1970 as text.")
+
+
+class ErrorRow(serializers.Serializer[Any]):
+    """One row of the table of refusals."""
+
+    code = serializers.IntegerField()
+    slug = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    rule = serializers.CharField()
+    next_step = serializers.CharField()
+    source = serializers.ChoiceField(choices=["core", "edge"])

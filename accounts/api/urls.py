@@ -1,0 +1,18 @@
+"""REST routes of users and accounts, below /api/v1/."""
+
+from django.urls import path
+
+from accounts.api import views
+
+urlpatterns = [
+    path("auth/register", views.RegisterView.as_view(), name="api-register"),
+    path("auth/token", views.TokenView.as_view(), name="api-token"),
+    path("auth/token/refresh", views.TokenRefreshView.as_view(), name="api-token-refresh"),
+    path("auth/logout", views.LogoutView.as_view(), name="api-logout"),
+    path("profile", views.ProfileView.as_view(), name="api-profile"),
+    path("accounts", views.AccountsView.as_view(), name="api-accounts"),
+    path("accounts/<str:number>", views.AccountView.as_view(), name="api-account"),
+    path("ws-ticket", views.WsTicketView.as_view(), name="api-ws-ticket"),
+    path("time", views.TimeView.as_view(), name="api-time"),
+    path("errors", views.ErrorsView.as_view(), name="api-errors"),
+]

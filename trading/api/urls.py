@@ -1,0 +1,26 @@
+"""REST routes of trading, below /api/v1/; and the answer to addresses that nobody serves."""
+
+from django.urls import path, re_path
+
+from trading.api import orders, portfolio
+from trading.api.fallback import UnknownView
+
+urlpatterns = [
+    path("orders", orders.OrdersView.as_view(), name="api-orders"),
+    path("orders.csv", orders.OrdersCsvView.as_view(), name="api-orders-csv"),
+    path("orders/preview", orders.PreviewView.as_view(), name="api-orders-preview"),
+    path("orders/cancel-all", orders.CancelAllView.as_view(), name="api-orders-cancel-all"),
+    path(
+        "orders/by-client-id/<str:client_order_id>", orders.OrderByClientIdView.as_view(), name="api-order-by-client-id"
+    ),
+    path("orders/<str:order_id>", orders.OrderView.as_view(), name="api-order"),
+    path("orders/<str:order_id>/events", orders.OrderEventsView.as_view(), name="api-order-events"),
+    path("executions", portfolio.ExecutionsView.as_view(), name="api-executions"),
+    path("executions.csv", portfolio.ExecutionsCsvView.as_view(), name="api-executions-csv"),
+    path("balances", portfolio.BalancesView.as_view(), name="api-balances"),
+    path("ledger", portfolio.LedgerView.as_view(), name="api-ledger"),
+    path("ledger.csv", portfolio.LedgerCsvView.as_view(), name="api-ledger-csv"),
+    path("positions", portfolio.PositionsView.as_view(), name="api-positions"),
+    path("status", portfolio.StatusView.as_view(), name="api-status"),
+    re_path(r"^", UnknownView.as_view(), name="api-unknown"),
+]

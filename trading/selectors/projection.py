@@ -1,0 +1,63 @@
+"""How far the stored data has come, and waiting for it to reach a command.
+
+Owns the wait that makes one's own writes readable. Leaves moving the offset to ``trading/projection``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brokerage.kernel.clock import NS_PER_MS, SYSTEM_CLOCK, Clock
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+from trading.models import ProjectionState
+
+WAIT_MS = 2_000
+POLL_MS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionView:
+    """The projection's offset."""
+
+    journal_id: str
+    epoch: int
+    cmd_seq: int
+    event_seq: int
+    halted_reason: str
+
+
+def projection_get() -> ProjectionView:
+    """The stored offset; zeros before the first event."""
+    row = (
+        ProjectionState.objects.filter(pk=1)
+        .values_list("journal_id", "epoch", "cmd_seq", "event_seq", "halted_reason")
+        .first()
+    )
+    return ProjectionView(*row) if row else ProjectionView("", 0, 0, 0, "")
+
+
+def projection_reaches(
+    cmd_seq: int,
+    *,
+    wait_ms: int = WAIT_MS,
+    clock: Clock = SYSTEM_CLOCK,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Wait until the projection holds a command; False when it does not within ``wait_ms`` or has halted before it."""
+    until_ns = clock.monotonic_ns() + wait_ms * NS_PER_MS
+    while True:
+        state = projection_get()
+        if state.cmd_seq >= cmd_seq:
+            return True
+        if state.halted_reason or clock.monotonic_ns() >= until_ns:
+            return False
+        sleep(POLL_MS / 1000)
+
+
+def projection_demand(cmd_seq: int, *, wait_ms: int = WAIT_MS) -> None:
+    """Wait as above; RejectedError 9012 when it does not come."""
+    if not projection_reaches(cmd_seq, wait_ms=wait_ms):
+        raise RejectedError(RejectCode.PROJECTION_STALE)
