@@ -126,7 +126,7 @@ export class PriceChart {
     this.legend(null);
   }
   async fetch(before) {
-    const to = before ? `&to=${before}` : "";
+    const to = before ? `&to=${encodeURIComponent(new Date(before * 1000).toISOString())}` : "";
     const data = await get(`instruments/${encodeURIComponent(this.symbol)}/candles?frame=${this.frame}&limit=${PAGE}${to}`);
     return data.results || data.candles || [];
   }

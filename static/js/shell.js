@@ -99,7 +99,7 @@ if (box) {
   on(box, "focus", async () => {
     if (!instruments) {
       draw();
-      try { instruments = (await get("instruments?limit=200")).results; } catch { instruments = []; }
+      try { instruments = (await get("instruments")).results; } catch { instruments = []; }
       if (document.activeElement !== box) return;
     }
     draw();
