@@ -8,6 +8,8 @@ from rest_framework import serializers
 
 from brokerage.platform.api_fields import StrictSerializer, StrictText
 
+ACCOUNT_STATUSES = ["pending", "active", "suspended", "closed"]
+
 
 class RegisterBody(StrictSerializer):
     """A new user."""
@@ -97,7 +99,7 @@ class Account(serializers.Serializer[Any]):
     number = serializers.CharField()
     kind = serializers.CharField()
     base_currency = serializers.CharField()
-    status = serializers.ChoiceField(choices=["pending", "active", "suspended", "closed"])
+    status = serializers.ChoiceField(choices=ACCOUNT_STATUSES)
     role = serializers.ChoiceField(choices=["owner", "trader", "viewer"])
     created_at = serializers.DateTimeField()
 

@@ -207,6 +207,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "AccountStatus": "accounts.api.schemas.ACCOUNT_STATUSES",
+        "OrderStatus": "trading.api.schemas.ORDER_STATUSES",
+        "OrderType": "trading.api.schemas.ORDER_TYPES",
+        "OrderEventType": "trading.api.schemas.EVENT_TYPES",
+        "InstrumentState": "marketdata.api.schemas.STATES",
+        "PlatformState": "trading.api.schemas.PLATFORM_STATES",
+    },
 }
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)

@@ -14,6 +14,7 @@ from marketdata.selectors.candles import FRAMES, LIMIT_MAX
 BOOK_DEPTH_MAX = 50
 TRADES_MAX = 200
 SYMBOLS_MAX = 100
+STATES = Instrument.State.values
 
 
 class InstrumentsQuery(StrictSerializer):
@@ -74,7 +75,7 @@ class InstrumentAnswer(serializers.Serializer[Any]):
     maker_fee_rate = decimal_out()
     taker_fee_rate = decimal_out()
     margin_rate = decimal_out(allow_null=True)
-    state = serializers.ChoiceField(choices=Instrument.State.values)
+    state = serializers.ChoiceField(choices=STATES)
     history_source = serializers.CharField(allow_null=True)
 
 

@@ -25,6 +25,11 @@ from trading.selectors.ledger import KIND_NUMBERS
 from trading.selectors.orders import STATUSES
 from trading.selectors.shapes import EVENT_WORDS
 
+ORDER_STATUSES = list(OrdStatus.api_names())
+ORDER_TYPES = list(OrdType.api_names())
+EVENT_TYPES = [*EVENT_WORDS.values(), "other"]
+PLATFORM_STATES = ["ok", "degraded", "down"]
+
 
 class PreviewBody(StrictSerializer):
     """An order as it would be sent."""
@@ -143,14 +148,14 @@ class OrderAnswerShape(serializers.Serializer[Any]):
     account = serializers.CharField()
     symbol = serializers.CharField(allow_null=True)
     side = serializers.ChoiceField(choices=Side.api_names(), allow_null=True)
-    type = serializers.ChoiceField(choices=OrdType.api_names(), allow_null=True)
+    type = serializers.ChoiceField(choices=ORDER_TYPES, allow_null=True)
     time_in_force = serializers.ChoiceField(choices=TimeInForce.api_names(), allow_null=True)
     price = decimal_out(allow_null=True)
     qty = decimal_out(allow_null=True)
     filled_qty = decimal_out(allow_null=True)
     leaves_qty = decimal_out(allow_null=True)
     avg_price = decimal_out(allow_null=True)
-    status = serializers.ChoiceField(choices=OrdStatus.api_names())
+    status = serializers.ChoiceField(choices=ORDER_STATUSES)
     reject = RejectBlock(allow_null=True)
     cancel_reason = serializers.CharField(allow_null=True)
     cancel_text = serializers.CharField(allow_null=True)
@@ -205,7 +210,7 @@ class OrderEventShape(serializers.Serializer[Any]):
     """One step of an order."""
 
     seq = serializers.IntegerField()
-    type = serializers.ChoiceField(choices=[*EVENT_WORDS.values(), "other"])
+    type = serializers.ChoiceField(choices=EVENT_TYPES)
     reason = EventReason(allow_null=True)
     price = decimal_out(allow_null=True)
     qty = decimal_out(allow_null=True)
@@ -305,7 +310,7 @@ class ProjectionShape(serializers.Serializer[Any]):
 class StatusShape(serializers.Serializer[Any]):
     """Whether one can trade now."""
 
-    state = serializers.ChoiceField(choices=["ok", "degraded", "down"])
+    state = serializers.ChoiceField(choices=PLATFORM_STATES)
     engine = EngineShape(allow_null=True)
     projection = ProjectionShape()
     time = serializers.DateTimeField()
