@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -19,17 +18,26 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import IO
 
-from brokerage.config import BASE_DIR, Config
+from brokerage.config import Config
+from brokerage.launch.children import (
+    LOG_BYTES_MAX,
+    STOP_TIMEOUT_S,
+    Child,
+    is_ours,
+    last_line,
+    open_log,
+    spawn,
+    terminate,
+    wait,
+)
 from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
-from brokerage.launch.processes import Process, process_table
+from brokerage.launch.prepare import DECIDING, DECIDING_HISTORY, DatabaseUnreachable, Stamp, database_identity
+from brokerage.launch.processes import process_table
 
 READY_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 15.0
-LOG_BYTES_MAX = 20_000_000
 BACKOFF_MAX_S = 10.0
 #: A process that has run this long is healthy again: its next failure restarts at once.
 HEALTHY_S = 30.0
@@ -39,21 +47,8 @@ class LaunchError(Exception):
     """The platform cannot start; the text is one plain sentence that says what to do."""
 
 
-@dataclass
-class Child:
-    """A process under watch."""
-
-    process: Process
-    popen: subprocess.Popen[bytes] | None = None
-    log: IO[bytes] | None = None
-    started: float = 0.0
-    failures: int = 0
-    retry_at: float = 0.0
-    restarts: int = field(default=0)
-
-
 class Supervisor:
-    """Run the platform until SIGINT or SIGTERM. ``only`` restricts the processes; ``quiet`` prints less."""
+    """Run the platform until SIGINT, SIGTERM or SIGHUP. ``only`` restricts the processes."""
 
     def __init__(self, config: Config, *, only: tuple[str, ...] = ()) -> None:
         self.config = config
@@ -68,26 +63,39 @@ class Supervisor:
         self.environment = dict(os.environ)
         self._stopping = threading.Event()
         self._lock: IO[str] | None = None
+        self._database = ""
+        self._history: tuple[subprocess.Popen[bytes], Stamp] | None = None
+        self._servers_at = 0.0
+        self._servers_said = ""
 
     # ---- the whole --------------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Start everything, watch it, stop it. Returns the exit code; raises LaunchError when it cannot start."""
         begun = time.monotonic()
-        for folder in (self.config.var_dir, self.config.run_dir, self.config.log_dir):
-            folder.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGTERM, self._on_signal)
+        try:
+            for folder in (self.config.var_dir, self.config.run_dir, self.config.log_dir):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+        except PermissionError as error:
+            raise LaunchError(
+                f"{error.filename} cannot be written: it belongs to another user (was the platform run as root before?); "
+                "run as that user, or set BROKERAGE_VAR to a folder of your own."
+            ) from None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # nohup sets SIGHUP to be ignored, and that is to stay.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         try:
             self._stop_left_overs()
             self._check_port()
             self._start_servers()
             self._prepare()
-            for child in self.children:
-                self._start(child)
-            self._write_table()
-            self._wait_ready()
+            if not self._stopping.is_set():
+                for child in self.children:
+                    self._start(child)
+                self._write_table()
+                self._wait_ready()
             if not self._stopping.is_set():
                 self._announce(time.monotonic() - begun)
                 self._load_history()
@@ -119,16 +127,16 @@ class Supervisor:
         with contextlib.suppress(OSError, ValueError):
             table = json.loads((self.config.run_dir / "processes.json").read_text())
             pids = [
-                pid for name, pid in table.items() if name not in {"postgres", "valkey", "supervisor"} and _is_ours(pid)
+                pid for name, pid in table.items() if name not in {"postgres", "valkey", "supervisor"} and is_ours(pid)
             ]
             for pid in pids:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + STOP_TIMEOUT_S
-            while any(_is_ours(pid) for pid in pids) and time.monotonic() < deadline:
+            while any(is_ours(pid) for pid in pids) and time.monotonic() < deadline:
                 time.sleep(0.05)
             for pid in pids:
-                if _is_ours(pid):
+                if is_ours(pid):
                     with contextlib.suppress(OSError):
                         os.kill(pid, signal.SIGKILL)
 
@@ -169,93 +177,76 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _manage(self, *arguments: str) -> None:
-        with self._open_log("setup") as log:
-            code = subprocess.run(
-                [sys.executable, "manage.py", *arguments],
-                cwd=BASE_DIR,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                check=False,
-            ).returncode
-        if code != 0:
-            tail = (self.config.log_dir / "setup.log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise LaunchError(
-                f"`manage.py {arguments[0]}` failed: {tail[0] if tail else code}. See {self.config.log_dir / 'setup.log'}."
-            )
-
     def _prepare(self) -> None:
         """Migrate and seed, unless neither the files that decide it nor the database have changed since the last time."""
-        digest = hashlib.sha256(self.config.database_url.encode())
-        for path in sorted(BASE_DIR.glob("*/migrations/*.py")) + sorted(BASE_DIR.glob("*/*/migrations/*.py")):
-            digest.update(path.read_bytes())
-        for path in (
-            BASE_DIR / "requirements.txt",
-            *sorted(BASE_DIR.glob("*/management/commands/seed_reference.py")),
-            *sorted(BASE_DIR.glob("*/services/seed*.py")),
-        ):
-            digest.update(path.read_bytes())
-        stamp = self.config.run_dir / "prepared"
-        wanted = f"{digest.hexdigest()} {self._database_id()}"
-        if stamp.exists() and stamp.read_text() == wanted:
+        try:
+            self._database = database_identity(self.config.database_url)
+        except DatabaseUnreachable as error:
+            raise LaunchError(str(error)) from error
+        stamp = Stamp(self.config.run_dir / "prepared", DECIDING, self._database, str(self.config.demo))
+        if stamp.holds():
             return
         _say("Preparing the database")
-        self._manage("migrate", "--noinput")
-        self._manage("seed_reference")
-        stamp.write_text(wanted)
+        for command in ("migrate", "seed_reference"):
+            code = self._manage(command).wait()
+            if self._stopping.is_set():
+                return
+            if code != 0:
+                log = self.config.log_dir / "setup.log"
+                raise LaunchError(f"`manage.py {command}` failed: {last_line(log) or code}. See {log}.")
+        stamp.set()
 
-    def _database_id(self) -> str:
-        """Return something that changes when the database is another one, also under the same address."""
-        import psycopg
-
-        try:
-            with psycopg.connect(self.config.database_url, connect_timeout=10) as connection:
-                row = connection.execute(
-                    "SELECT (SELECT system_identifier FROM pg_control_system()) || '-' || (SELECT oid FROM pg_database WHERE datname = current_database())"
-                ).fetchone()
-        except psycopg.Error as error:
-            raise LaunchError(
-                f"The database cannot be reached ({str(error).strip().splitlines()[0]}): check DATABASE_URL."
-            ) from error
-        return str(row[0]) if row else ""
+    def _manage(self, command: str) -> subprocess.Popen[bytes]:
+        with open_log(self.config.log_dir, "setup") as log:
+            return spawn((sys.executable, "manage.py", command), self.environment, log)
 
     def _load_history(self) -> None:
-        """Load history beside the running platform; the first time it takes longer than anyone wants to wait."""
-        stamp = self.config.run_dir / "history"
-        if not self.config.demo or (stamp.exists() and stamp.read_text() == self._database_id()):
+        """Load history beside the running platform: the first time it takes longer than anyone wants to wait."""
+        if not self.config.demo or not any(child.process.name == "web" for child in self.children):
             return
+        stamp = Stamp(self.config.run_dir / "history", DECIDING_HISTORY, self._database, str(self.config.demo_seed))
+        if not stamp.holds():
+            self._history = (self._manage("load_history"), stamp)
 
-        def load() -> None:
-            with contextlib.suppress(LaunchError):
-                self._manage("load_history")
-                stamp.write_text(self._database_id())
+    def _watch_history(self) -> None:
+        if self._history is None or self._history[0].poll() is None:
+            return
+        popen, stamp = self._history
+        self._history = None
+        if popen.returncode == 0:
+            stamp.set()
+            _say("Price history is loaded")
+        else:
+            log = self.config.log_dir / "setup.log"
+            _say(f"Price history could not be loaded ({last_line(log)}): see {log}; the next start tries again")
 
-        threading.Thread(target=load, name="history", daemon=True).start()
+    def _watch_servers(self) -> None:
+        """Start a dead embedded server again; tried every second, told once."""
+        now = time.monotonic()
+        if self.servers is None or now < self._servers_at:
+            return
+        self._servers_at = now + 1.0
+        try:
+            healed = self.servers.heal()
+        except (EmbeddedError, OSError) as error:
+            if str(error) != self._servers_said:
+                self._servers_said = str(error)
+                _say(f"An embedded server ended and does not start again: {error}")
+            return
+        if healed:
+            self._servers_said = ""
+            _say(f"{' and '.join(healed)} ended and was started again")
+            self._write_table()
 
     # ---- processes --------------------------------------------------------------------------------------------------
-
-    def _open_log(self, name: str) -> IO[bytes]:
-        path = self.config.log_dir / f"{name}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-            path.replace(path.with_suffix(".log.1"))
-        return path.open("ab")
 
     def _start(self, child: Child) -> None:
         name = child.process.name
         (self.config.run_dir / f"{name}.ready").unlink(missing_ok=True)
         if child.log is not None:
             child.log.close()
-        child.log = self._open_log(name)
-        child.popen = subprocess.Popen(
-            child.process.command,
-            cwd=BASE_DIR,
-            env=self.environment,
-            stdout=child.log,
-            stderr=child.log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        child.log = open_log(self.config.log_dir, name)
+        child.popen = spawn(child.process.command, self.environment, child.log)
         child.started = time.monotonic()
 
     def _write_table(self) -> None:
@@ -275,7 +266,7 @@ class Supervisor:
             return (self.config.run_dir / f"{child.process.name}.ready").exists()
         host = "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
         try:
-            with urllib.request.urlopen(f"http://{host}:{self.config.port}/health/live", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://{host}:{self.config.port}/health/live", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -289,8 +280,9 @@ class Supervisor:
             self._restart_dead(first=True)
             if waiting and time.monotonic() > deadline:
                 name = waiting[0].process.name
+                log = self.config.log_dir / f"{name}.log"
                 raise LaunchError(
-                    f"{name} did not become ready in {READY_TIMEOUT_S:.0f} s: see {self.config.log_dir / (name + '.log')}."
+                    f"{name} did not become ready in {READY_TIMEOUT_S:.0f} s: {last_line(log)}. See {log}."
                 )
             time.sleep(0.1)
 
@@ -312,7 +304,8 @@ class Supervisor:
                 )
                 if first and child.failures >= 5:
                     name = child.process.name
-                    raise LaunchError(f"{name} ends again and again: see {self.config.log_dir / (name + '.log')}.")
+                    log = self.config.log_dir / f"{name}.log"
+                    raise LaunchError(f"{name} ends again and again: {last_line(log)}. See {log}.")
             if now >= child.retry_at:
                 child.retry_at = 0.0
                 child.restarts += 1
@@ -324,8 +317,10 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
             self._restart_dead()
+            self._watch_servers()
+            self._watch_history()
             for child in self.children:
-                if child.log is not None and child.log.tell() > LOG_BYTES_MAX * 4:
+                if child.log is not None and os.fstat(child.log.fileno()).st_size > LOG_BYTES_MAX * 4:
                     # The child keeps its descriptor; cutting the file is the only bound that needs nothing from it.
                     os.ftruncate(child.log.fileno(), 0)
 
@@ -333,15 +328,18 @@ class Supervisor:
         running = [child for child in self.children if child.popen is not None and child.popen.poll() is None]
         if running:
             _say("Stopping")
+        if self._history is not None:
+            terminate(self._history[0])
+            wait([self._history[0]])
         # Top down: those who send orders first, the engine last.
         for child in reversed(running):
             if child.process.name != "engine":
-                _terminate(child.popen)
-        _wait([child.popen for child in running if child.process.name != "engine"])
+                terminate(child.popen)
+        wait([child.popen for child in running if child.process.name != "engine"])
         for child in running:
             if child.process.name == "engine":
-                _terminate(child.popen)
-                _wait([child.popen])
+                terminate(child.popen)
+                wait([child.popen])
         if self.servers is not None:
             self.servers.stop()
         (self.config.run_dir / "processes.json").unlink(missing_ok=True)
@@ -374,31 +372,3 @@ class Supervisor:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-def _is_ours(pid: int) -> bool:
-    """True when the pid is a live process that was started from this checkout."""
-    try:
-        if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-            return False
-        return Path(os.readlink(f"/proc/{pid}/cwd")).resolve() == BASE_DIR
-    except (OSError, IndexError):
-        return False
-
-
-def _terminate(popen: subprocess.Popen[bytes] | None) -> None:
-    if popen is not None and popen.poll() is None:
-        with contextlib.suppress(OSError):
-            popen.terminate()
-
-
-def _wait(popens: list[subprocess.Popen[bytes] | None]) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    for popen in popens:
-        if popen is None:
-            continue
-        try:
-            popen.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            popen.kill()
-            popen.wait(5)
