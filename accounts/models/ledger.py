@@ -9,7 +9,7 @@ from django.db import models
 
 
 class LedgerEntry(models.Model):
-    """One leg. The legs of one engine command sum to zero per asset."""
+    """One leg. The legs of one engine command sum to zero per asset; docs/ledger.md has the rules."""
 
     class Book(models.IntegerChoices):
         CLIENT = 1, "Client"
@@ -26,7 +26,7 @@ class LedgerEntry(models.Model):
         TRANSFER = 6, "Transfer"
         ADJUSTMENT = 7, "Adjustment"
 
-    id = models.BigAutoField(primary_key=True)
+    id = models.BigIntegerField(primary_key=True, help_text="entry_seq × 16 + leg: the same in every rebuild")
     entry_seq = models.BigIntegerField(help_text="Sequence of the engine event")
     cmd_seq = models.BigIntegerField(help_text="Sequence of the engine command")
     leg = models.SmallIntegerField()
@@ -42,11 +42,13 @@ class LedgerEntry(models.Model):
         verbose_name_plural = "ledger entries"
         ordering = ("-id",)
         constraints = [
-            models.UniqueConstraint(fields=("entry_seq", "leg"), name="ledger_once"),
+            models.CheckConstraint(
+                condition=models.Q(id=models.F("entry_seq") * 16 + models.F("leg"), leg__gte=0, leg__lt=16), name="ledger_id_is_its_place"
+            ),
             models.CheckConstraint(condition=~models.Q(amount=0), name="ledger_amount_not_zero"),
             models.CheckConstraint(condition=~models.Q(book=1) | models.Q(core_account__gt=0), name="ledger_client_has_account"),
         ]
-        indexes = [models.Index(fields=("core_account", "-entry_seq", "leg"), name="ledger_by_account")]
+        indexes = [models.Index(fields=("core_account", "-id"), name="ledger_by_account")]
 
     def __str__(self) -> str:
         return f"{self.entry_seq}.{self.leg}"

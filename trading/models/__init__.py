@@ -2,6 +2,6 @@
 
 from trading.models.executions import Execution
 from trading.models.orders import Order, OrderEvent
-from trading.models.projection import ProjectionState
+from trading.models.projection import ProjectedListing, ProjectionState
 
-__all__ = ["Execution", "Order", "OrderEvent", "ProjectionState"]
+__all__ = ["Execution", "Order", "OrderEvent", "ProjectedListing", "ProjectionState"]

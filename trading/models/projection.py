@@ -1,4 +1,4 @@
-"""How far the projection has come: the offset that is moved in the same transaction as the rows."""
+"""How far the projection has come: the offset that is moved in the same transaction as the rows, and what it must remember to go on."""
 
 from __future__ import annotations
 
@@ -21,3 +21,20 @@ class ProjectionState(models.Model):
 
     def __str__(self) -> str:
         return f"command {self.cmd_seq}"
+
+
+class ProjectedListing(models.Model):
+    """What the projector needs to know of an instrument to read its fills: as the journal lists it, not as the reference tables say."""
+
+    core_instrument = models.IntegerField(primary_key=True)
+    kind = models.SmallIntegerField(help_text="1 spot, 2 margin")
+    base_asset = models.SmallIntegerField()
+    quote_asset = models.SmallIntegerField()
+    tick_value = models.BigIntegerField()
+    lot_minor = models.BigIntegerField()
+
+    class Meta:
+        ordering = ("core_instrument",)
+
+    def __str__(self) -> str:
+        return str(self.core_instrument)
