@@ -76,6 +76,12 @@ class Running:
         except (OSError, ValueError):
             return {}
 
+    def ready_pid(self, name: str) -> int | None:
+        try:
+            return int((self.run / f"{name}.ready").read_text())
+        except (OSError, ValueError):
+            return None
+
     def said(self) -> str:
         return self.output.read_text()
 
@@ -124,9 +130,8 @@ def test_starts_restarts_and_stops_with_the_engine_last(var: Path) -> None:
             it.said,
         )
         after = it.table()
-        wait_for(lambda: (it.run / "engine.ready").read_text() == str(after["engine"]), it.said)
-        wait_for(lambda: (it.run / "second.ready").read_text() == str(after["second"]), it.said)
-        wait_for(lambda: (it.run / "first.ready").read_text() == str(after["first"]), it.said)
+        for name in ("engine", "first", "second"):
+            wait_for(lambda name=name: it.ready_pid(name) == after[name], it.said)
         it.popen.terminate()
         assert it.popen.wait(20) == 0
         assert [name for name, pid in after.items() if is_alive(pid)] == []
