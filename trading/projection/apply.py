@@ -44,6 +44,7 @@ class Batch:
     orders: dict[int, OrderRow] = field(default_factory=dict)
     balances: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
     positions: dict[tuple[int, int], PositionRow] = field(default_factory=dict)
+    listings: dict[int, Settlement] = field(default_factory=dict)
 
 
 def position_fill(row: PositionRow, side: int, qty: int, notional: int) -> None:
@@ -341,14 +342,19 @@ class Applier:
             return
         kind = _MONEY_KIND.get(CommandType(command.type), ADJUSTMENT)
         book = CLIENT if event.account else HOUSE
-        head = (event.seq, event.cmd_seq)
         tail = (kind, event.order_id or event.ref_id, event.time_ns)
-        batch.ledger.append((*head, 0, book, event.account, asset, event.amount, *tail))
+        batch.ledger.append(
+            (event.seq * 16, event.seq, event.cmd_seq, 0, book, event.account, asset, event.amount, *tail)
+        )
         if kind != TRANSFER:
-            batch.ledger.append((*head, 1, EXTERNAL, 0, asset, -event.amount, *tail))
+            batch.ledger.append(
+                (event.seq * 16 + 1, event.seq, event.cmd_seq, 1, EXTERNAL, 0, asset, -event.amount, *tail)
+            )
 
     def _instrument(self, batch: Batch, command: Command, event: Event) -> None:
         """A listing in the journal is the truth about what an instrument settles in."""
-        self.state.instruments[command.instrument] = Settlement(
+        settlement = Settlement(
             command.ord_type, command.order_id >> 32, command.order_id & 0xFFFFFFFF, command.amount, command.aux
         )
+        self.state.instruments[command.instrument] = settlement
+        batch.listings[command.instrument] = settlement

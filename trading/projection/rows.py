@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from accounts.models import Balance
-from marketdata.models import Instrument
 from native.layout import InstrumentKind
 from risk.models import Position
-from trading.models import Order
+from trading.models import Order, ProjectedListing
 
 OPEN = (Order.Status.NEW, Order.Status.PARTIALLY_FILLED)
 
@@ -103,13 +102,8 @@ def carried_load() -> Carried:
         state.positions[account, instrument] = PositionRow(net, cost, realised, seq)
     for asset, available, held in Balance.objects.filter(core_account=0).values_list("core_asset", "available", "held"):
         state.house[asset] = (available, held)
-    for instrument in Instrument.objects.select_related("base", "quote"):
-        spot = instrument.kind == Instrument.Kind.SPOT
-        state.instruments[instrument.core_instrument] = Settlement(
-            InstrumentKind.SPOT if spot else InstrumentKind.MARGIN,
-            instrument.base.core_asset if spot and instrument.base else 0,
-            instrument.quote.core_asset,
-            instrument.tick_value,
-            instrument.lot_minor,
+    for listing in ProjectedListing.objects.all():
+        state.instruments[listing.core_instrument] = Settlement(
+            listing.kind, listing.base_asset, listing.quote_asset, listing.tick_value, listing.lot_minor
         )
     return state

@@ -46,8 +46,8 @@ _COPIES = {
     ),
     "ledger": (
         "accounts_ledgerentry",
-        "entry_seq cmd_seq leg book core_account core_asset amount kind ref_id time_ns",
-        (_INT8, _INT8, _INT2, _INT2, _INT4, _INT2, _INT8, _INT2, _INT8, _INT8),
+        "id entry_seq cmd_seq leg book core_account core_asset amount kind ref_id time_ns",
+        (_INT8, _INT8, _INT8, _INT2, _INT2, _INT4, _INT2, _INT8, _INT2, _INT8, _INT8),
     ),
 }
 #: stage, target, columns, types, key, guarded by seq
@@ -104,6 +104,17 @@ class Writer:
                 raise FencedError(f"the projection is not at command {from_cmd_seq} of journal {journal_id} any more")
             for name, (table, columns, types) in _COPIES.items():
                 self._copy(cursor, table, columns.split(), types, getattr(batch, name))
+            if batch.listings:
+                cursor.executemany(
+                    "INSERT INTO trading_projectedlisting (core_instrument, kind, base_asset, quote_asset, tick_value, lot_minor) "
+                    "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (core_instrument) DO UPDATE SET kind = EXCLUDED.kind, "
+                    "base_asset = EXCLUDED.base_asset, quote_asset = EXCLUDED.quote_asset, tick_value = EXCLUDED.tick_value, "
+                    "lot_minor = EXCLUDED.lot_minor",
+                    [
+                        (number, row.kind, row.base, row.quote, row.tick_value, row.lot_minor)
+                        for number, row in sorted(batch.listings.items())
+                    ],
+                )
             staged = (
                 [tuple(getattr(row, name) for name in ORDER_COLUMNS) for _, row in sorted(batch.orders.items())],
                 [(*key, *values) for key, values in sorted(batch.balances.items())],
