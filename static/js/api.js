@@ -41,6 +41,8 @@ export async function call(method, path, body, { key = null, timeout = 10000, si
   throw new Problem(data || { title: "The server answered with an error", status: response.status, detail: `Status ${response.status}.`, next_step: "Try again; quote the request id to support.", request_id: response.headers.get("X-Request-ID") });
 }
 const account = () => document.documentElement.dataset.account || "";
+/** The body of a write, for the account this page shows. */
+export const mine = (body) => (account() ? { account: account(), ...body } : body);
 /** Add ?account= for the account this page shows. */
 export function own(path) {
   const number = account();

@@ -1,6 +1,6 @@
 /* The account's own state on a page: open orders, history, fills, positions, balances. Fed by the server's first paint,
    then by the private stream; every object is applied only when it is not older than what is held. */
-import { get, own, patch, post, del, newKey } from "portal/api";
+import { del, get, mine, newKey, own, patch, post } from "portal/api";
 import { $, $$, confirmAct, noteFor, on, paint, say, setText } from "portal/dom";
 import { number, word } from "portal/format";
 import { add, parse, parseTyped, sub, text, trim } from "portal/decimal";
@@ -8,6 +8,11 @@ import { onQuote, quoteOf } from "portal/quotes";
 import { fillBalance, fillExecution, fillMark, fillOrder, fillPosition, newer, revalue, Rows } from "portal/rows";
 import { connectPrivate } from "portal/socket";
 
+/** Where a position could be closed now: bid for a long, ask for a short, else the last trade (as the server does it). */
+export function markOf(quote, qty) {
+  if (!quote) return null;
+  return (parse(qty)?.n >= 0n ? quote.bid : quote.ask) || quote.last || null;
+}
 const OPEN = new Set(["new", "partially_filled"]);
 
 export class Blotter {
@@ -114,7 +119,7 @@ export class Blotter {
     const before = this.positions.items.get(position.symbol);
     if (!newer(position, before)) return;
     const quote = quoteOf(position.symbol);
-    const p = revalue({ ...before, ...position, margin_held: position.margin_held ?? before?.margin_held ?? null }, position.mark_price || quote?.last || before?.mark_price);
+    const p = revalue({ ...before, ...position, margin_held: position.margin_held ?? before?.margin_held ?? null }, markOf(quote, position.qty) || position.mark_price || before?.mark_price);
     this.positions.items.set(position.symbol, p);
     if (!this.watched.has(position.symbol)) {
       this.watched.add(position.symbol);
@@ -133,8 +138,9 @@ export class Blotter {
   }
   mark(quote) {
     const p = this.positions.items.get(quote.symbol);
-    if (!p || !quote.last || p.mark_price === quote.last) return;
-    const now = revalue(p, quote.last);
+    const price = p && markOf(quote, p.qty);
+    if (!price || p.mark_price === price) return;
+    const now = revalue(p, price);
     this.positions.items.set(quote.symbol, now);
     paint(`mark:${quote.symbol}`, () => {
       const row = this.positions.row(quote.symbol);
@@ -228,7 +234,7 @@ export class Blotter {
       save.disabled = true;
       save.setAttribute("aria-busy", "true");
       try {
-        const now = await patch(own(`orders/${id}`), { qty: text(trim(q)), price: text(trim(p)), expected_version: order.version }, { key });
+        const now = await patch(`orders/${id}`, mine({ qty: text(trim(q)), price: text(trim(p)), expected_version: order.version }), { key });
         if (now?.order_id) this.order(now);
         say(`Order changed: ${number(qty.value)} at ${number(price.value)}`);
         end();
@@ -253,9 +259,8 @@ export class Blotter {
     });
     if (!yes) return;
     try {
-      const answer = await post(own("orders/cancel-all"), symbol ? { symbol } : {}, { key: newKey() });
-      const n = answer?.canceled ?? answer?.count ?? orders.length;
-      say(`${Array.isArray(n) ? n.length : n} orders cancelled`);
+      const answer = await post("orders/cancel-all", mine(symbol ? { symbol } : {}), { key: newKey() });
+      say(`${answer.canceled} orders cancelled`);
     } catch (error) {
       const el = $("[data-f=table-note]");
       if (el) { el.replaceChildren(noteFor({ ...error.problem, title: "Not cancelled" })); setTimeout(() => el.replaceChildren(), 12000); }
@@ -272,7 +277,7 @@ export class Blotter {
     const price = sell ? quote?.bid : quote?.ask;
     const yes = await confirmAct({
       title: `Close ${symbol}?`,
-      text: `${sell ? "Sells" : "Buys"} ${number(size)} ${symbol} at market${price ? `, best ${sell ? "bid" : "ask"} now ${number(price)}` : ""}. Open result at the last price: ${number(p.unrealised_pnl, { decimals: 2, plus: true })} ${p.currency}.`,
+      text: `${sell ? "Sells" : "Buys"} ${number(size)} ${symbol} at market${price ? `, best ${sell ? "bid" : "ask"} now ${number(price)}` : ""}. Open result now: ${number(p.unrealised_pnl, { decimals: 2, plus: true })} ${p.currency}.`,
       action: `${sell ? "Sell" : "Buy"} ${number(size)} at market`,
       kind: sell ? "sell" : "buy",
     });
@@ -284,7 +289,7 @@ export class Blotter {
       const body = { symbol, side: sell ? "sell" : "buy", type: "market", time_in_force: "ioc", qty: size };
       // Reduce-only belongs to margin positions; a spot holding cannot go below zero anyway.
       if (p.kind === "margin") body.reduce_only = true;
-      const order = await post(own("orders"), body, { key: newKey(), timeout: 15000 });
+      const order = await post("orders", mine(body), { key: newKey(), timeout: 15000 });
       this.order(order);
       say(`${word(order.status)}: ${number(order.filled_qty)} of ${number(order.qty)} ${symbol}`);
     } catch (error) {

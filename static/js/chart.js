@@ -1,7 +1,7 @@
 /* The price chart: history by range, the last bar live, own orders as lines that can be dragged, own fills as marks.
    Numbers here are for drawing; a dragged price becomes text on the instrument's tick before it is sent. */
 import { CandlestickSeries, createChart, createSeriesMarkers, HistogramSeries, LineStyle, TickMarkType } from "lightweight-charts";
-import { get, patch } from "portal/api";
+import { get, mine, patch } from "portal/api";
 import { $, $$, confirmAct, on, paint, say, setText } from "portal/dom";
 import { moment, number, word } from "portal/format";
 import { div, mul, parse, round, text, toDraw } from "portal/decimal";
@@ -271,7 +271,7 @@ export class PriceChart {
       });
       if (!yes) { back(); return; }
       try {
-        await patch(`orders/${id}`, { price, qty: order.qty, expected_version: order.version });
+        await patch(`orders/${id}`, mine({ price, expected_version: order.version }));
         say(`Order moved to ${price}`);
       } catch (error) {
         back();

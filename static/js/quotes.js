@@ -6,7 +6,7 @@ import { cmp, parse, sub, text } from "portal/decimal";
 import { market } from "portal/socket";
 
 const DIM_S = 15;
-const STALE_S = 60;
+const STALE_S = 120;
 const quotes = new Map();
 const listeners = new Map();
 const decimals = new Map();

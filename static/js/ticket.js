@@ -2,7 +2,7 @@
 
    An intent has one idempotency key. It changes when the form changes or a definite answer came; a lost answer keeps it,
    so that sending again can never place a second order. */
-import { newKey, own, post } from "portal/api";
+import { mine, newKey, post } from "portal/api";
 import { $, $$, noteFor, on, paint, say, setText } from "portal/dom";
 import { number, word } from "portal/format";
 import { cmp, div, floorTo, isMultiple, mul, parse, parseTyped, round, text, trim } from "portal/decimal";
@@ -247,7 +247,7 @@ export class Ticket {
     this.abort = new AbortController();
     this.previewedMs = Date.now();
     try {
-      const answer = await post(own("orders/preview"), body, { signal: this.abort.signal });
+      const answer = await post("orders/preview", mine(body), { signal: this.abort.signal });
       if (this.previewFor === shown) this.show(answer);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -258,15 +258,15 @@ export class Ticket {
     const box = $("[data-f=preview]", this.form);
     box.classList.toggle("faded", !p);
     const i = this.instrument;
-    const money = (v) => (v === null || v === undefined ? "–" : `${number(v, { min: 2 })} ${i.quote}`);
-    const hold = p?.hold === null || p?.hold === undefined ? "–" : `${number(p.hold, { min: 2 })} ${p.hold_asset || i.quote}`;
+    const trades = p && parse(p.fill_qty)?.n > 0n;
     const rows = {
-      cost: p ? money(p.notional) : "–",
-      fee: p ? money(p.fee) : "–",
-      hold: p ? hold : "–",
-      worst: p?.worst_price ? number(p.worst_price, { min: i.price_decimals }) : "–",
-      average: p?.avg_price ? number(p.avg_price, { min: i.price_decimals }) : "–",
-      fills: p?.filled_qty !== undefined && p?.filled_qty !== null ? number(p.filled_qty) : "–",
+      fills: p ? (trades ? `${number(p.fill_qty)} in ${p.fills} ${p.fills === 1 ? "fill" : "fills"}` : "nothing") : "–",
+      rests: p ? number(p.rest_qty) : "–",
+      average: trades ? number(p.avg_price, { min: i.price_decimals }) : "–",
+      worst: trades && p.worst_price ? number(p.worst_price, { min: i.price_decimals }) : "–",
+      fee: p ? `${number(p.fee, { min: 2 })} ${p.currency}` : "–",
+      cost: p ? `${number(p.cost, { min: 2 })} ${p.currency}` : "–",
+      hold: p ? `${number(p.hold, { min: 2 })} ${p.hold_asset}` : "–",
     };
     for (const [name, value] of Object.entries(rows)) setText($(`[data-p=${name}]`, box), value);
     const why = p?.reject || problem;
@@ -294,7 +294,7 @@ export class Ticket {
     this.answer.replaceChildren();
     let definite = true;
     try {
-      const order = await post(own("orders"), body, { key: this.key, timeout: 15000 });
+      const order = await post("orders", mine(body), { key: this.key, timeout: 15000 });
       this.placed(order);
     } catch (error) {
       const p = error.problem || { title: "Not placed", detail: error.message, next_step: "Sending again is safe.", status: 0 };
