@@ -40,7 +40,6 @@ typedef struct { i32 maker_ppm, taker_ppm, margin_ppm, collar_ppm; i64 min_qty, 
 _Static_assert(sizeof(listing_data) == 40, "the field's size");
 
 static inline int ppm_ok(i32 ppm) { return ppm >= 0 && ppm <= MILLION; }
-static inline int amount_ok(i64 x) { return x >= 0 && x <= MAX_AMOUNT; }
 
 static u16 listing_refusal(const core *c, const core_command *cmd, const listing_data *d) {
     u32 base = (u32)(cmd->order_id >> 32), quote = (u32)cmd->order_id;
@@ -49,7 +48,7 @@ static u16 listing_refusal(const core *c, const core_command *cmd, const listing
     if (!asset_known(c, base) && !(base == 0 && cmd->ord_type == KIND_MARGIN)) return REJ_UNKNOWN_ASSET;
     if ((cmd->ord_type != KIND_SPOT && cmd->ord_type != KIND_MARGIN) || cmd->tif > STATE_CLOSED) return REJ_BAD_LISTING;
     if (cmd->amount < 1 || cmd->aux < 1 || d->min_qty < 1) return REJ_BAD_LISTING;
-    if (!amount_ok(cmd->qty) || !amount_ok(d->max_notional) || !amount_ok(cmd->price)) return REJ_BAD_LISTING;
+    if (cmd->qty < 0 || d->max_notional < 0 || cmd->price < 0 || cmd->price > MAX_AMOUNT) return REJ_BAD_LISTING;
     if (!ppm_ok(d->maker_ppm) || !ppm_ok(d->taker_ppm) || !ppm_ok(d->margin_ppm) || !ppm_ok(d->collar_ppm)) return REJ_BAD_LISTING;
     if (cmd->ord_type == KIND_MARGIN && d->margin_ppm == 0) return REJ_BAD_LISTING;
     if (base == quote) return REJ_BAD_LISTING;

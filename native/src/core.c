@@ -159,21 +159,10 @@ static void prefetch_near(const core *c, const core_command *cmd) {
     PREFETCH(balance_at(c, o->account, o->side == SIDE_BUY ? in->quote_asset : in->base_asset));
 }
 
-static void version_reject(core *c, const core_command *cmd) {
-    u16 type = cmd->type == CMD_ORDER_NEW ? EV_ORDER_REJECTED : cmd->type == CMD_ORDER_CANCEL ? EV_CANCEL_REJECTED
-        : cmd->type == CMD_ORDER_REPLACE ? EV_REPLACE_REJECTED : EV_COMMAND_REJECTED;
-    core_event *e = emit(c, cmd, type);
-    e->reason = REJ_BAD_VERSION;
-    e->account = cmd->account;
-    e->instrument = cmd->instrument;
-    if (type == EV_ORDER_REJECTED) e->side = cmd->side;
-    else e->order_id = cmd->order_id;
-    if (type != EV_COMMAND_REJECTED) show_balances(c, e, cmd->account, cmd->instrument);
-}
-
 static void apply_one(core *c, const core_command *cmd, u64 hash) {
     if (UNLIKELY(cmd->version != CORE_ABI_VERSION)) {
-        version_reject(c, cmd);
+        if (cmd->type >= CMD_ORDER_NEW && cmd->type <= CMD_ORDER_REPLACE) order_reject(c, cmd, REJ_BAD_VERSION, 0, 0, 0);
+        else command_reject(c, cmd, REJ_BAD_VERSION, 0, 0);
         return;
     }
     switch (cmd->type) {

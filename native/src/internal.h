@@ -289,6 +289,7 @@ void heap_remove(core *c, u32 slot);
 
 /* ---- match.c --------------------------------------------------------------------------------------------------------------------- */
 
+void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves);
 void order_new(core *c, const core_command *cmd, u64 hash);
 void order_cancel(core *c, const core_command *cmd);
 void order_replace(core *c, const core_command *cmd, u64 hash);

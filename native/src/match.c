@@ -23,8 +23,19 @@ static core_event *order_event(core *c, const core_command *cmd, u16 type, u32 s
     return e;
 }
 
-/* Refuse ORDER_NEW / CANCEL / REPLACE. `target` is the live order of the account that was named, or 0. */
-static void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves, u32 target) {
+/* The live order of the account with this id, or 0 and why not. */
+static u32 order_find(const core *c, u64 id, u32 a, u16 *reason) {
+    u32 slot = (u32)id, generation = (u32)(id >> 32);
+    *reason = REJ_UNKNOWN_ORDER;
+    if (!slot || slot > c->order_slots.top || !generation || generation > c->orders[slot].generation) return 0;
+    int live = c->keys[slot] != 0;
+    if (generation == c->orders[slot].generation) return live && c->orders[slot].account == a ? slot : 0;
+    *reason = REJ_TOO_LATE;
+    return 0;
+}
+
+/* Refuse ORDER_NEW / CANCEL / REPLACE, the latter with side, version and instrument of the order they name when it is live and the account's. */
+void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves) {
     u16 type = cmd->type == CMD_ORDER_NEW ? EV_ORDER_REJECTED : cmd->type == CMD_ORDER_CANCEL ? EV_CANCEL_REJECTED : EV_REPLACE_REJECTED;
     core_event *e = emit(c, cmd, type);
     e->reason = reason;
@@ -33,8 +44,13 @@ static void order_reject(core *c, const core_command *cmd, u16 reason, i64 price
     e->price = price;
     e->qty = qty;
     e->leaves = leaves;
+    u16 unused;
+    u32 target = 0;
     if (cmd->type == CMD_ORDER_NEW) e->side = cmd->side;
-    else e->order_id = cmd->order_id;
+    else {
+        e->order_id = cmd->order_id;
+        target = order_find(c, cmd->order_id, cmd->account, &unused);
+    }
     if (target) {
         e->side = c->orders[target].side;
         e->version = c->orders[target].version;
@@ -486,11 +502,11 @@ static outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 mo
 static int answered_before(core *c, const core_command *cmd, u64 hash, id_record **record) {
     *record = NULL;
     if (cmd->account == 0 || !account_known(c, cmd->account)) {
-        order_reject(c, cmd, REJ_UNKNOWN_ACCOUNT, 0, 0, 0, 0);
+        order_reject(c, cmd, REJ_UNKNOWN_ACCOUNT, 0, 0, 0);
         return 1;
     }
     if (!id_form_ok(cmd->cl_ord_id)) {
-        order_reject(c, cmd, REJ_MALFORMED, 0, 0, 0, 0);
+        order_reject(c, cmd, REJ_MALFORMED, 0, 0, 0);
         return 1;
     }
     if (!cmd->cl_ord_id[0]) return 0;
@@ -498,7 +514,7 @@ static int answered_before(core *c, const core_command *cmd, u64 hash, id_record
     id_record *r = id_find(c, hash, cmd->account, cmd->cl_ord_id);
     if (r) {
         if (r->body == body) id_event(c, r, emit(c, cmd, EV_DUPLICATE));
-        else order_reject(c, cmd, REJ_DUPLICATE_CL_ORD_ID, 0, 0, 0, 0);
+        else order_reject(c, cmd, REJ_DUPLICATE_CL_ORD_ID, 0, 0, 0);
         return 1;
     }
     *record = id_remember(c, hash, cmd, body);
@@ -522,7 +538,7 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     u16 reason = new_refusal(c, cmd, cmd->time_ns, 0, &p);
     if (reason) {
         if (r) remember_refusal(r, cmd, reason, p.price, p.qty, p.leaves);
-        order_reject(c, cmd, reason, p.price, p.qty, p.leaves, 0);
+        order_reject(c, cmd, reason, p.price, p.qty, p.leaves);
         return;
     }
     instrument *in = &c->instruments[cmd->instrument];
@@ -567,17 +583,6 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     r->cum = result.cum;
 }
 
-/* The live order of the account with this id, or 0 and why not. */
-static u32 order_find(const core *c, u64 id, u32 a, u16 *reason) {
-    u32 slot = (u32)id, generation = (u32)(id >> 32);
-    *reason = REJ_UNKNOWN_ORDER;
-    if (!slot || slot > c->order_slots.top || !generation || generation > c->orders[slot].generation) return 0;
-    int live = c->keys[slot] != 0;
-    if (generation == c->orders[slot].generation) return live && c->orders[slot].account == a ? slot : 0;
-    *reason = REJ_TOO_LATE;
-    return 0;
-}
-
 /* CMD_ORDER_CANCEL. Passes in every state. */
 void order_cancel(core *c, const core_command *cmd) {
     u64 id = cmd->order_id;
@@ -592,7 +597,7 @@ void order_cancel(core *c, const core_command *cmd) {
         slot = order_find(c, id, cmd->account, &reason);
     }
     if (slot) order_leave(c, cmd, slot, EV_ORDER_CANCELED, CXL_USER);
-    else order_reject(c, cmd, reason, 0, 0, 0, 0);
+    else order_reject(c, cmd, reason, 0, 0, 0);
 }
 
 static u16 replace_refusal(const core *c, const core_command *cmd, const order *o, plan *p) {
@@ -659,7 +664,7 @@ void order_replace(core *c, const core_command *cmd, u64 hash) {
     if (slot) reason = replace_refusal(c, cmd, o, &p);
     if (reason) {
         if (r) remember_refusal(r, cmd, reason, p.price, p.qty, p.leaves);
-        order_reject(c, cmd, reason, p.price, p.qty, p.leaves, slot);
+        order_reject(c, cmd, reason, p.price, p.qty, p.leaves);
         return;
     }
     instrument *in = &c->instruments[o->instrument];
@@ -710,14 +715,12 @@ int core_preview(const core *c, const core_command *command, core_preview_result
     else if (!id_form_ok(cmd.cl_ord_id)) out->reason = REJ_MALFORMED;
     else if (cmd.cl_ord_id[0] && id_find(c, id_hash(cmd.account, cmd.cl_ord_id), cmd.account, cmd.cl_ord_id)) out->reason = REJ_DUPLICATE_CL_ORD_ID;
     else out->reason = new_refusal(c, &cmd, cmd.time_ns > c->time_ns ? cmd.time_ns : c->time_ns, 1, &p);
-    if (p.walked) {
+    if (out->reason == REJ_NONE) {
         out->fills = p.walk.fills;
         out->fill_qty = p.walk.fillable;
         out->fill_notional = clip(p.walk.notional);
         out->fee = clip(p.walk.fee);
         out->worst_price = p.walk.worst;
-    }
-    if (out->reason == REJ_NONE) {
         int rests = cmd.tif != TIF_IOC && cmd.tif != TIF_FOK && (p.walk.end == WALK_EXHAUSTED || p.walk.end == WALK_FILLED);
         out->rest_qty = rests ? cmd.qty - p.walk.fillable : 0;
         out->hold = out->needed = p.needed;

@@ -199,8 +199,8 @@ static void read_instruments(reader *r, core *c) {
         in->tick_value = (i64)get64(r);
         in->lot_minor = (i64)get64(r);
         in->min_qty = (i64)get64(r);
-        in->max_qty = get_amount(r, 0);
-        in->max_notional = get_amount(r, 0);
+        in->max_qty = (i64)get64(r);
+        in->max_notional = (i64)get64(r);
         in->ref_price = get_amount(r, 0);
         u64 rates = get64(r);
         in->collar_ppm = (u32)(rates >> 32);
@@ -209,7 +209,7 @@ static void read_instruments(reader *r, core *c) {
         in->taker_ppm = (u32)(rates >> 32);
         in->margin_ppm = (u32)rates;
         in->reserve_ppm = in->maker_ppm > in->taker_ppm ? in->maker_ppm : in->taker_ppm;
-        NEED(!r->bad && (kind == KIND_SPOT || kind == KIND_MARGIN) && in->state <= STATE_CLOSED && in->tick_value >= 1 && in->lot_minor >= 1 && in->min_qty >= 1);
+        NEED(!r->bad && (kind == KIND_SPOT || kind == KIND_MARGIN) && in->state <= STATE_CLOSED && in->tick_value >= 1 && in->lot_minor >= 1 && in->min_qty >= 1 && in->max_qty >= 0 && in->max_notional >= 0);
         NEED(asset_known(c, in->quote_asset) && (asset_known(c, in->base_asset) || (in->base_asset == 0 && kind == KIND_MARGIN)) && in->base_asset != in->quote_asset);
         NEED(in->collar_ppm <= MILLION && in->maker_ppm <= MILLION && in->taker_ppm <= MILLION && in->margin_ppm <= MILLION && (kind == KIND_SPOT || in->margin_ppm));
         in->kind = kind;
