@@ -1,0 +1,321 @@
+"""``python -m tests.crash.kill_loop --cycles 50``: kill -9 engine, projector and web in turn while orders flow, then count.
+
+Starts a platform of its own in a temporary folder, with the demo market trading and REST clients that keep their own ledger of every answer
+they got. Afterwards, from the client's ledger and the database: no acknowledged order lost, none twice, ledger sums zero, held equals the sum
+over open orders (``reconcile``), books never crossed (the core's own check), projection equal to a replay of the journal.
+Exit code 0 only when every count is as it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from brokerage.launch.embedded import EmbeddedServers
+
+ROOT = Path(__file__).resolve().parents[2]
+VICTIMS = ("engine", "projector", "web")
+PASSWORD = "demo-Pass-2026"
+#: Limits of (buys, sells) near the demo market's start, inside the collars: some rest, some trade.
+PRICES = {"EUR-USD": ("1.07000", "1.10000"), "XAU-USD": ("2350.00", "2450.00"), "US500": ("2450.0", "2560.0"), "BTC-USD": ("62000.00", "")}
+START_S = 180.0
+
+
+@dataclass
+class Sent:
+    """One order as its client knows it."""
+
+    body: dict[str, Any]
+    email: str
+    status: int = 0  # HTTP status; 0 = no answer
+    order_id: str = ""
+    code: int = 0
+
+    @property
+    def acknowledged(self) -> bool:
+        """The platform said yes, durably."""
+        return self.status in (200, 201)
+
+
+@dataclass
+class Loop:
+    """State of a run."""
+
+    port: int
+    var: Path
+    seed: int
+    sent: list[Sent] = field(default_factory=list)
+    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VICTIMS, 0))
+    stop: threading.Event = field(default_factory=threading.Event)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        """Address of the portal."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, email: str = "") -> tuple[int, Any]:
+        """One HTTP call: (status, JSON); (0, None) when no answer came."""
+        request = urllib.request.Request(
+            f"{self.base}{path}", method=method, data=None if body is None else json.dumps(body).encode()
+        )
+        request.add_header("Content-Type", "application/json")
+        if email:
+            request.add_header("Authorization", f"Bearer {self.tokens.get(email, '')}")
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                raw = answer.read()
+                return answer.status, json.loads(raw) if raw else None
+        except urllib.error.HTTPError as error:
+            with contextlib.suppress(ValueError, OSError):
+                return error.code, json.loads(error.read())
+            return error.code, None
+        except (OSError, ValueError):
+            return 0, None
+
+    def sign_in(self, email: str) -> bool:
+        """Get a token; False while nobody answers."""
+        status, answer = self.call("POST", "/api/v1/auth/token", {"email": email, "password": PASSWORD})
+        if status == 200:
+            self.tokens[email] = answer["access"]
+        return status == 200
+
+    def trade(self, email: str, number: int) -> None:
+        """Client thread: orders until told to stop, each with its own id, each answer noted."""
+        rng = random.Random(self.seed * 100 + number)
+        while not self.stop.is_set():
+            if email not in self.tokens and not self.sign_in(email):
+                time.sleep(0.2)
+                continue
+            body = self.order(rng)
+            sent = Sent(body, email)
+            self.sent.append(sent)
+            status, answer = self.call("POST", "/api/v1/orders", body, email)
+            if status == 401:
+                self.tokens.pop(email, None)
+                self.sent.remove(sent)
+                continue
+            sent.status = status
+            if isinstance(answer, dict):
+                sent.order_id = answer.get("order_id") or ""
+                sent.code = answer.get("code") or 0
+            if sent.acknowledged and rng.random() < 0.3:
+                self.call("DELETE", f"/api/v1/orders/{sent.order_id}", None, email)
+            time.sleep(rng.uniform(0.0, 0.03) if status else 0.1)
+
+    @staticmethod
+    def order(rng: random.Random) -> dict[str, Any]:
+        """An ordinary order: resting, crossing or at market."""
+        side = rng.choice(("buy", "sell"))
+        symbol, qty = rng.choice((("EUR-USD", "1000"), ("XAU-USD", "0.1"), ("US500", "0.01"), ("BTC-USD", "0.0001")))
+        body = {
+            "client_order_id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+            "symbol": symbol,
+            "side": side,
+            "qty": qty,
+        }
+        if symbol == "BTC-USD":
+            body["side"] = "buy"
+        if rng.random() < 0.5:
+            return {**body, "type": "market", "time_in_force": "ioc"}
+        price = {
+            "EUR-USD": ("1.07000", "1.10000"),
+            "XAU-USD": ("2350.00", "2450.00"),
+            "US500": ("2450.0", "2560.0"),
+            "BTC-USD": ("62000.00", ""),
+        }[symbol]
+        return {
+            **body,
+            "type": "limit",
+            "time_in_force": "gtc",
+            "price": price[0] if body["side"] == "buy" else price[1],
+        }
+
+    def table(self) -> dict[str, int]:
+        """Process ids by name."""
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads((self.var / "run" / "processes.json").read_text()))
+        return {}
+
+    def kill(self, name: str) -> None:
+        """Kill one process and wait until its successor works."""
+        pid = self.table().get(name)
+        if pid is None:
+            return
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+        self.kills[name] += 1
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            new = self.table().get(name)
+            if new not in (None, pid) and self.works(name):
+                return
+            time.sleep(0.05)
+        raise SystemExit(f"{name} did not come back within 60 s: see {self.var / 'log' / (name + '.log')}")
+
+    def works(self, name: str) -> bool:
+        """The successor is ready."""
+        if name == "web":
+            return self.call("GET", "/health/live")[0] == 200
+        return (self.var / "run" / f"{name}.ready").exists()
+
+
+def free_port() -> int:
+    """A free port below the ephemeral range."""
+    for port in range(18700, 18800):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit("no free port between 18700 and 18800")
+
+
+def count(loop: Loop, environment: dict[str, str]) -> dict[str, Any]:
+    """All counts after the last kill, on a quiet platform."""
+    subprocess.run(
+        [sys.executable, "manage.py", "demo_rate", "0"], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    time.sleep(3)
+    result: dict[str, Any] = {"sent": len(loop.sent), "acknowledged": 0, "refused": 0, "unknown": 0}
+    result |= {
+        "lost": 0,
+        "doubled": 0,
+        "wrong_id": 0,
+        "unknown_resolved_done": 0,
+        "unknown_resolved_absent": 0,
+        "retry_differs": 0,
+    }
+    for email in {sent.email for sent in loop.sent}:
+        loop.sign_in(email)
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        rows = connection.execute(
+            "SELECT cl_ord_id, count(*) FROM trading_order WHERE order_id > 0 AND cl_ord_id <> '' GROUP BY 1"
+        ).fetchall()
+        projected = dict(rows)
+        for sent in loop.sent:
+            kind = "acknowledged" if sent.acknowledged else "refused" if 400 <= sent.status < 500 else "unknown"
+            result[kind] += 1
+            copies = projected.get(sent.body["client_order_id"], 0)
+            result["doubled"] += copies > 1
+            if kind == "acknowledged":
+                result["lost"] += copies == 0
+            elif kind == "unknown":
+                result["unknown_resolved_done" if copies else "unknown_resolved_absent"] += 1
+        sample = [sent for sent in loop.sent if sent.acknowledged][-200:]
+        for sent in sample:
+            status, answer = loop.call("POST", "/api/v1/orders", sent.body, sent.email)
+            if status == 429:
+                time.sleep(1)
+                status, answer = loop.call("POST", "/api/v1/orders", sent.body, sent.email)
+            result["retry_differs"] += status not in (200, 201) or answer.get("order_id") != sent.order_id
+        result["retries"] = len(sample)
+        sums = connection.execute(
+            "SELECT core_asset, sum(amount) FROM accounts_ledgerentry GROUP BY 1 HAVING sum(amount) <> 0"
+        ).fetchall()
+        result["ledger_assets_not_zero"] = len(sums)
+        by_command = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM accounts_ledgerentry GROUP BY cmd_seq, core_asset HAVING sum(amount) <> 0) AS broken"
+        ).fetchone()
+        result["ledger_commands_not_zero"] = by_command[0] if by_command else -1
+        fills = connection.execute("SELECT count(*) FROM trading_execution").fetchone()
+        result["executions"] = fills[0] if fills else -1
+    for name, arguments in (("reconcile", ["reconcile"]), ("rebuild_compare", ["rebuild_projection", "--compare"])):
+        run = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        result[name] = "0 breaks" if run.returncode == 0 else (run.stdout + run.stderr).strip()[-400:]
+    return result
+
+
+def main() -> int:
+    """Run the loop; prints the counts as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cycles", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    var = Path(tempfile.mkdtemp(prefix="kill-loop-"))
+    loop = Loop(free_port(), var, arguments.seed)
+    environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    environment |= {
+        "BROKERAGE_VAR": str(var),
+        "BROKERAGE_ENV": "local",
+        "PORT": str(loop.port),
+        "DEMO": "1",
+        "DEMO_RATE": "40",
+    }
+    platform = subprocess.Popen(
+        [sys.executable, "-m", "brokerage.launch"], cwd=ROOT, env=environment, start_new_session=True
+    )
+    servers = EmbeddedServers(var)
+    environment |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+    good = False
+    try:
+        deadline = time.monotonic() + START_S
+        while not (loop.sign_in("investor@demo.test") and loop.sign_in("investor2@demo.test")):
+            if time.monotonic() > deadline or platform.poll() is not None:
+                raise SystemExit("the platform did not start")
+            time.sleep(0.5)
+        time.sleep(5)
+        clients = [
+            threading.Thread(target=loop.trade, args=(email, number), daemon=True)
+            for number, email in enumerate(("investor@demo.test", "investor2@demo.test"))
+        ]
+        for client in clients:
+            client.start()
+        rng = random.Random(arguments.seed)
+        for cycle in range(arguments.cycles):
+            time.sleep(rng.uniform(0.2, 1.2))
+            loop.kill(VICTIMS[cycle % len(VICTIMS)])
+            if (cycle + 1) % 10 == 0:
+                print(f"{cycle + 1} kills, {len(loop.sent)} orders sent", flush=True)
+        time.sleep(2)
+        loop.stop.set()
+        for client in clients:
+            client.join(20)
+        result = {"cycles": arguments.cycles, "kills": loop.kills, **count(loop, environment)}
+        print(json.dumps(result, indent=1))
+        zero = ("lost", "doubled", "retry_differs", "ledger_assets_not_zero", "ledger_commands_not_zero")
+        good = (
+            all(result[name] == 0 for name in zero)
+            and result["reconcile"] == result["rebuild_compare"] == "0 breaks"
+            and result["acknowledged"] > 0
+        )
+    finally:
+        loop.stop.set()
+        platform.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            platform.wait(60)
+        if not arguments.keep:
+            shutil.rmtree(var, ignore_errors=True)
+            shutil.rmtree(servers.socket_dir, ignore_errors=True)
+    print("good" if good else "BROKEN")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
