@@ -1,0 +1,345 @@
+"""Fixtures with the real thing: an engine process, a projector process and, on request, a web server, on a test database of their own.
+
+A plugin of the whole run (``-p tests.conftest_engine``). ``live_platform`` (module scope) is what most flow tests want: the engine on a
+fresh journal, the projector, seeded reference data, and makers of funded traders. Rows written there stay for the module and are removed
+at its end, because three processes must see them: such tests do not use the ``db`` fixture.
+
+    live_engine       engine subprocess on a temporary journal (module scope): .client .kill() .start() .stop()
+    live_projection   projector subprocess following it
+    live_platform     both, reference data listed, .trader(...), .rest(...)
+    live_web          daphne over all of it: .url
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 60.0
+PASSWORD = "Correct-Horse-2026"
+
+
+class Child:
+    """A process of the platform, started, awaited by its ready file, stopped or killed by its own pid."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], var: Path) -> None:
+        self.name, self.command, self.environment, self.var = name, command, environment, var
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = var / f"{name}.log"
+
+    @property
+    def ready_file(self) -> Path:
+        """Where it says that it is ready."""
+        return self.var / "run" / f"{self.name}.ready"
+
+    def start(self) -> None:
+        """Start and wait until it is ready."""
+        self.ready_file.parent.mkdir(parents=True, exist_ok=True)
+        self.ready_file.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait for the ready file."""
+        until = time.monotonic() + READY_S
+        while not self.ready_file.exists():
+            self._still_alive(until)
+            time.sleep(0.02)
+
+    def _still_alive(self, until: float) -> None:
+        if self.process is None or self.process.poll() is not None or time.monotonic() > until:
+            tail = self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+            self.stop()
+            raise RuntimeError(f"{self.name} did not become ready:\n{tail}")
+
+    def kill(self) -> None:
+        """kill -9, as a power cut for this process."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self) -> None:
+        """Stop as an operator would; kill when it does not go."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class LiveEngine(Child):
+    """The engine process and a client of it."""
+
+    def __init__(self, var: Path, durability: str = "os") -> None:
+        self.socket_path = str(var / "e.sock")
+        environment = {
+            **os.environ,
+            "BROKERAGE_ENV": "test",
+            "BROKERAGE_VAR": str(var),
+            "JOURNAL_DIR": str(var / "journal"),
+            "ENGINE_SOCKET": self.socket_path,
+            "DURABILITY": durability,
+        }
+        super().__init__("engine", [sys.executable, "-m", "trading.engine"], environment, var)
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """A client of this engine; the process-wide one of Django code is the same."""
+        from trading.engine.gateway import EngineClient
+
+        from trading.services.engine_access import set_engine_client
+
+        if self._client is None:
+            self._client = EngineClient(self.socket_path)
+            set_engine_client(self._client)
+        return self._client
+
+    def close(self) -> None:
+        """Stop everything."""
+        from trading.services.engine_access import set_engine_client
+
+        set_engine_client(None)
+        self._client = None
+        self.stop()
+
+
+def _short_folder() -> Path:
+    # A Unix socket's path has at most 107 bytes; pytest's own folders are longer.
+    return Path(tempfile.mkdtemp(prefix="bk"))
+
+
+def database_url() -> str:
+    """The address of this run's test database, for child processes."""
+    from django.db import connection
+
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(parts._replace(path="/" + connection.settings_dict["NAME"]))
+
+
+def empty_tables() -> None:
+    """Remove every row, as between two installations."""
+    from django.core.management import call_command
+
+    call_command("flush", verbosity=0, interactive=False, allow_cascade=True, inhibit_post_migrate=True)
+    forget_caches()
+
+
+def forget_caches() -> None:
+    """Drop what processes remember of rows."""
+    from accounts.selectors.access import accounts_forget
+    from brokerage.platform.auth import users_forget
+    from marketdata.selectors.instruments import reference_forget
+
+    accounts_forget()
+    users_forget()
+    reference_forget()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_caches(request: pytest.FixtureRequest) -> None:
+    """Rows of one test are not another's; modules on the live platform keep theirs."""
+    if "django_db_setup" in request.fixturenames and "live_platform" not in request.fixturenames:
+        forget_caches()
+
+
+@pytest.fixture(scope="module")
+def live_engine() -> Iterator[LiveEngine]:
+    """An engine on an empty journal."""
+    folder = _short_folder()
+    engine = LiveEngine(folder)
+    try:
+        engine.start()
+        _ = engine.client
+        yield engine
+    finally:
+        engine.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def live_database(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+    """The test database, open to other processes for one module; empty before and after."""
+    with django_db_blocker.unblock():
+        empty_tables()
+        yield database_url()
+        empty_tables()
+        from django.db import connections
+
+        connections.close_all()
+
+
+@pytest.fixture(scope="module")
+def live_projection(live_engine: LiveEngine, live_database: str) -> Iterator[Child]:
+    """A projector that follows the engine into the test database."""
+    environment = {**live_engine.environment, "DATABASE_URL": live_database}
+    projector = Child("projector", [sys.executable, "manage.py", "run_projector"], environment, live_engine.var)
+    try:
+        projector.start()
+        yield projector
+    finally:
+        projector.stop()
+
+
+@dataclass
+class Trader:
+    """A signed-in user with one funded, active account."""
+
+    user: Any
+    account: Any
+    token: str
+    platform: LivePlatform
+
+    def api(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Call REST as this user, in process; the answer has .status_code, .json() and headers."""
+        return self.platform.rest(method, path, body, token=self.token, **headers)
+
+
+@dataclass
+class LivePlatform:
+    """Engine, projector and reference data, with makers of users and calls of the API."""
+
+    engine: LiveEngine
+    projector: Child
+    count: Any = field(default_factory=lambda: itertools.count(1))
+
+    def trader(self, name: str = "", funds: dict[str, str] | None = None) -> Trader:
+        """Open a user with an account the engine knows, credited with ``funds`` (asset code -> decimal)."""
+        from rest_framework_simplejwt.tokens import RefreshToken
+
+        from accounts.models import TradingAccount, User
+        from accounts.services.trading_accounts import account_open
+        from marketdata.models import Asset
+        from trading.engine import commands
+        from trading.services.listing import account_send
+
+        number = next(self.count)
+        name = name or f"trader{number}"
+        user = User.objects.create_user(f"{name}.{number}@example.test", PASSWORD, display_name=name, country="GB")
+        account = account_open(user=user)
+        account_send(self.engine.client, account)
+        for code, amount in (funds if funds is not None else {"USD": "1000000"}).items():
+            asset = Asset.objects.get(code=code)
+            minor = int(Decimal(amount).scaleb(asset.scale))
+            entry = f"fund-{account.number}-{code}"
+            outcome = self.engine.client.submit(commands.deposit(account.core_account, asset.core_asset, minor, entry))
+            assert outcome.events, outcome
+        account = TradingAccount.objects.get(pk=account.pk)
+        token = str(RefreshToken.for_user(user).access_token)
+        return Trader(user, account, token, self)
+
+    def rest(self, method: str, path: str, body: Any = None, *, token: str = "", **headers: str) -> Any:
+        """Call REST in process. ``headers``: Idempotency_Key="…" becomes Idempotency-Key."""
+        import json
+
+        from django.test import Client
+
+        extra = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            extra["Authorization"] = f"Bearer {token}"
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        client = Client(raise_request_exception=False)
+        address = path if path.startswith("/") else f"/api/v1/{path}"
+        return client.generic(method, address, data, content_type="application/json", headers=extra)
+
+    def settle(self, seconds: float = 10.0) -> None:
+        """Wait until the projection holds everything the engine has done."""
+        from trading.selectors.projection import projection_get
+
+        wanted = self.engine.client.status().cmd_seq
+        until = time.monotonic() + seconds
+        while projection_get().cmd_seq < wanted:
+            assert time.monotonic() < until, f"projection at {projection_get().cmd_seq}, engine at {wanted}"
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def live_platform(live_engine: LiveEngine, live_projection: Child) -> LivePlatform:
+    """Everything an order needs, with the instruments of seed_reference listed and open."""
+    from django.core.management import call_command
+
+    from marketdata.models import Instrument
+    from trading.services.listing import listing_sync
+
+    call_command("seed_reference", verbosity=0, stdout=open(os.devnull, "w"))  # noqa: SIM115 - for the process's life
+    # Calendars are the runners' business: here every market is open.
+    Instrument.objects.update(state=Instrument.State.ACTIVE)
+    forget_caches()
+    listing_sync(live_engine.client)
+    return LivePlatform(live_engine, live_projection)
+
+
+def free_port(low: int = 18850, high: int = 18899) -> int:
+    """A free loopback port below the ephemeral range."""
+    for port in range(low, high):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port")
+
+
+@dataclass
+class LiveWeb:
+    """A daphne over the live platform."""
+
+    url: str
+    child: Child
+
+
+@pytest.fixture(scope="module")
+def live_web(live_platform: LivePlatform, live_database: str) -> Iterator[LiveWeb]:
+    """A real web server on loopback, answering with the same database, Valkey and engine."""
+    port = free_port()
+    environment = {
+        **live_platform.engine.environment,
+        "DATABASE_URL": live_database,
+        "PORT": str(port),
+        "RATE_SCALE": "1000",
+    }
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "brokerage.asgi:application"]
+    web = Child("web", command, environment, live_platform.engine.var)
+    url = f"http://127.0.0.1:{port}"
+    web.wait_ready = lambda: _wait_http(web, f"{url}/health/live")  # type: ignore[method-assign]
+    try:
+        web.start()
+        yield LiveWeb(url, web)
+    finally:
+        web.stop()
+
+
+def _wait_http(web: Child, url: str) -> None:
+    until = time.monotonic() + READY_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
+                if answer.status == 200:
+                    return
+        except OSError:
+            pass
+        web._still_alive(until)
+        time.sleep(0.05)
