@@ -1,0 +1,11 @@
+"""Pages of market data."""
+
+from django.urls import path
+
+from marketdata.views import markets
+
+urlpatterns = [
+    path("markets", markets.markets, name="markets"),
+    path("about", markets.about, name="about"),
+    path("trade/<str:symbol>/candles", markets.candles, name="candles"),
+]

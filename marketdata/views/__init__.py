@@ -1,0 +1,1 @@
+"""Pages about markets: the live table, price history as a table, data sources and licences."""

@@ -1,0 +1,1 @@
+"""Pages of trading: home, the workspace, orders, portfolio, ledger, status."""
