@@ -42,7 +42,6 @@ SEGMENT_SIZE_MIN = HEADER_SIZE + 4096
 _U32 = struct.Struct("<I")
 _NAME = re.compile(r"segment-([0-9]{8})\.log")
 _NOT_ZERO = re.compile(rb"[^\0]")
-assert FRAME_HEADER.size == FRAME_HEADER_SIZE
 
 Crc = Callable[[Any, int], int]
 
@@ -166,13 +165,14 @@ class LogReader:
             missing = next(i for i, index in enumerate(indices, 1) if i != index)
             raise LogRefusedError(f"{segment_name(missing)} is missing; there are later segments")
         self.count = len(indices)
-        self.log_id = log_id
+        self.log_id = log_id or b""
+        """Of the first segment when none was given; empty when there is no log."""
         if indices:
             first = self._header(1)
             self.log_id = log_id or first.log_id
             if first.prev_hash != GENESIS_HASH:
                 raise LogRefusedError(f"{segment_name(1)}: it says that another segment comes before it")
-        self.seed = crc(self.log_id or b"", 0)
+        self.seed = crc(self.log_id, 0)
 
     def _read(self, index: int, size: int | None) -> bytes:
         fd = self.files.open(self.folder / segment_name(index))
@@ -184,7 +184,7 @@ class LogReader:
     def _header(self, index: int, data: bytes | None = None) -> SegmentHeader:
         name = segment_name(index)
         header = SegmentHeader.parse(data or self._read(index, HEADER_SIZE), name, self.crc)
-        if self.log_id is not None and header.log_id != self.log_id:
+        if self.log_id and header.log_id != self.log_id:
             raise LogRefusedError(f"{name}: it belongs to log {header.log_id.hex()}, this is log {self.log_id.hex()}")
         if header.index != index:
             raise LogRefusedError(f"{name}: it says it is segment {header.index}")
@@ -301,9 +301,9 @@ class LogReader:
             length, crc, number, _, kind, _, _, _ = FRAME_HEADER.unpack_from(data, place)
             end = place + FRAME_HEADER_SIZE + length
             fits = length % 8 == 0 and kind and end <= len(data)
-            if fits and (place == offset or seq <= number <= seq + (1 << 40)):
-                if self.crc(data[place + CRC_START : end], self.seed) == crc:
-                    return place
+            expected = place == offset or seq <= number <= seq + (1 << 40)
+            if fits and expected and self.crc(data[place + CRC_START : end], self.seed) == crc:
+                return place
             place += 8
         return None
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from brokerage.kernel.clock import SYSTEM_CLOCK
 from brokerage.kernel.errors import EngineUnavailableError, ProtocolError
@@ -54,7 +54,7 @@ class _Socket:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.request = 0
         self._buffer = bytearray()
-        self.sock.settimeout(timeout_s)
+        self.set_timeout(timeout_s)
         try:
             self.sock.connect(path)
             self.sock.sendall(wire.client_hello())
@@ -79,13 +79,19 @@ class _Socket:
         if self._buffer:
             return True
         try:
-            self.sock.setblocking(False)
-            self.sock.recv(1, socket.MSG_PEEK)
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
             return True
         return True
+
+    def set_timeout(self, timeout_s: float | None) -> None:
+        """Time limit of one read or write, kept by the kernel: Python's own would cost a poll() for each."""
+        whole, part = divmod(timeout_s or 0.0, 1)
+        value = struct.pack("@ll", int(whole), int(part * 1_000_000))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
 
     def read(self) -> tuple[int, int, memoryview]:
         """The next frame: (type, request, payload). OSError at the end of the stream or on a timeout."""
@@ -100,14 +106,14 @@ class _Socket:
                     del buffer[: 4 + size]
                     _, kind, _, request = wire.FRAME.unpack_from(frame)
                     return kind, request, memoryview(frame)[wire.FRAME_SIZE :]
-            data = self.sock.recv(262_144)
+            try:
+                # Small at first: most answers are, and a large buffer costs more than the answer.
+                data = self.sock.recv(16_384 if len(buffer) < 16_384 else 1 << 20)
+            except BlockingIOError:
+                raise TimeoutError("no answer within the time limit") from None
             if not data:
                 raise ConnectionResetError("the engine closed the connection")
             buffer += data
-
-    def has_frame(self) -> bool:
-        """A whole frame is here already."""
-        return len(self._buffer) >= 4 and len(self._buffer) >= 4 + wire.LENGTH.unpack_from(self._buffer)[0]
 
 
 class EngineClient:
@@ -140,7 +146,6 @@ class EngineClient:
                     self.hello = connection.hello
                     return connection
                 if not connection.dead():
-                    connection.sock.settimeout(self.timeout_s)
                     return connection
                 connection.close()
         except BaseException:
@@ -299,7 +304,7 @@ class EngineClient:
         try:
             self.hello = hello = connection.hello
             connection.sock.sendall(wire.frame(wire.SUBSCRIBE, 0, wire.SUBSCRIBE_BODY.pack(from_cmd_seq)))
-            connection.sock.settimeout(idle_s)
+            connection.set_timeout(idle_s)
             wanted = from_cmd_seq
             while True:
                 try:

@@ -152,7 +152,6 @@ def recover(folder: Path, *, files: FileLayer, native: Any, core_config: Any = N
         core = native.Core(config)
         return Recovered(core, config, None, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, True)
     config = stored_config(native, reader) or core_config or native.CoreConfig()
-    assert reader.log_id is not None
     found = snap.newest_good(files, snapshots, native, reader.log_id.hex())
     start: Position | None = None
     last_offset = snapshot_seq = epoch = 0
@@ -189,7 +188,6 @@ def read_back(
     In a core of its own; safe in another thread while the journal is being written, because it looks at nothing behind ``until``.
     """
     reader = LogReader(folder, files=files, crc=native.crc32c)
-    assert reader.log_id is not None
     start: Position | None = None
     seq = last_offset = 0
     found = snap.newest_good(files, folder / "snapshots", native, reader.log_id.hex(), at_most=from_seq - 1)

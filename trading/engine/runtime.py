@@ -273,7 +273,6 @@ class EngineRuntime:
         """The journal has the batch: queries first, then the next batch on its way, then this one's answers and events."""
         if self.halted:
             return
-        assert batch.position is not None
         self._inflight = None
         self.durable_position = batch.position
         self.durable_last_offset = batch.last_offset
@@ -341,7 +340,7 @@ class EngineRuntime:
                 snap.write_snapshot(self.files, folder, info, state, self.native)
             except Exception as error:
                 # Not fatal: the journal has everything. Tried again after the next interval.
-                log.error("snapshot at %d failed: %s", info.cmd_seq, error)  # noqa: TRY400
+                log.error("snapshot at %d failed: %s", info.cmd_seq, error)
             else:
                 log.info(
                     "snapshot at %d, %d bytes, %d ms",
@@ -389,7 +388,7 @@ class EngineRuntime:
                 try:
                     snap.write_snapshot(self.files, folder, self._snapshot_info(), self.core.snapshot(), self.native)
                 except Exception as error:
-                    log.error("snapshot at the stop failed: %s", error)  # noqa: TRY400
+                    log.error("snapshot at the stop failed: %s", error)
             self.journal.stop()
         else:
             self.journal.close()

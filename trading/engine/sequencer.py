@@ -45,7 +45,7 @@ class Batch:
         self.entries: list[tuple[Any, int, int]] = []
         self.event_counts: list[int] = []
         self.last_event_seq = 0
-        self.position: Position | None = None
+        self.position = Position(0, 0, b"")
         self.last_offset = 0
 
     @property

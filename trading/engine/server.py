@@ -291,10 +291,7 @@ class _Respond:
 
 
 def _answer(request: int, rows: list[tuple[int, int, int]], events: bytes) -> bytes:
-    if len(rows) == 1:
-        packed = wire.ANSWER_ROW.pack(*rows[0])
-    else:
-        packed = b"".join([wire.ANSWER_ROW.pack(*row) for row in rows])
+    packed = wire.ANSWER_ROW.pack(*rows[0]) if len(rows) == 1 else b"".join(wire.ANSWER_ROW.pack(*row) for row in rows)
     return wire.frame(wire.ANSWER, request, wire.ANSWER_HEAD.pack(len(rows), 0), packed, events)
 
 
