@@ -13,7 +13,7 @@ from marketdata.models import Asset, Instrument
 from trading.engine import commands
 from trading.engine.gateway import EngineUnavailable, Rejected, Unknown
 from trading.services.engine_access import get_engine_client
-from trading.services.listing import ListingError, account_send, instrument_send
+from trading.services.listing import ListingError, account_send, instrument_send, instruments_listed
 
 #: Play money of a new account in the demo.
 PRACTICE_CASH = (("USD", Decimal(100_000)),)
@@ -64,6 +64,6 @@ def instrument_changed(event: OutboxEvent) -> None:
     instrument = Instrument.objects.select_related("base", "quote").get(symbol=event.key)
     client = get_engine_client()
     try:
-        instrument_send(client, instrument, first=instrument.core_instrument > client.status().instruments)
+        instrument_send(client, instrument, first=instrument.core_instrument > instruments_listed(client))
     except (EngineUnavailable, ListingError) as error:
         raise RetryLater(str(error)) from error

@@ -50,9 +50,16 @@ class Projector:
     """One projector. ``stopping`` is asked between transactions; ``on_ready`` is called once the offset and the feed are in place."""
 
     def __init__(
-        self, client: EngineClient, *, stopping: Callable[[], bool], on_ready: Callable[[], None] = lambda: None
+        self,
+        client: EngineClient,
+        *,
+        stopping: Callable[[], bool],
+        on_ready: Callable[[], None] = lambda: None,
+        name: str = "projector",
+        lock: int = ADVISORY_LOCK,
     ) -> None:
         self.client = client
+        self._name, self._lock = name, lock
         self.stopping = stopping
         self.on_ready = on_ready
         self.projected = 0
@@ -61,6 +68,11 @@ class Projector:
         self._offset = 0
         self._journal_id = ""
         self._beaten = 0.0
+
+    @property
+    def offset(self) -> int:
+        """Sequence of the last command that is stored."""
+        return self._offset
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -99,7 +111,7 @@ class Projector:
         connection.close()
         connection.ensure_connection()
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK])
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [self._lock])
             if not cursor.fetchone()[0]:
                 raise FencedError("another projector holds the lock")
         state, _ = ProjectionState.objects.get_or_create(pk=1)
@@ -227,4 +239,4 @@ class Projector:
         now = time.monotonic()
         if force or now - self._beaten >= BEAT_S:
             self._beaten = now
-            heartbeat("projector", state, cmd_seq=self._offset, projected=self.projected, **detail)
+            heartbeat(self._name, state, cmd_seq=self._offset, projected=self.projected, **detail)

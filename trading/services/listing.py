@@ -65,13 +65,21 @@ def account_send(client: EngineClient, account: TradingAccount) -> None:
     account_activate(account)
 
 
+def instruments_listed(client: EngineClient) -> int:
+    """How many instruments the engine has. Core numbers are dense, so the count says which."""
+    for _ in range(1000):
+        listed = client.status().details.get("instruments")
+        if listed is not None:  # None while a batch is being written
+            return int(listed)
+    raise ListingError("the engine is too busy to say what it lists")
+
+
 def listing_sync(client: EngineClient) -> None:
     """Send all assets and instruments, and the accounts the engine does not know yet."""
-    known = client.status()
+    listed = instruments_listed(client)
     for asset in Asset.objects.order_by("core_asset"):
         _send(client, commands.asset_upsert(asset.core_asset, asset.scale), f"asset {asset.code}")
     for instrument in Instrument.objects.select_related("base", "quote").order_by("core_instrument"):
-        # Core numbers are dense, so the engine's count says which it has.
-        instrument_send(client, instrument, first=instrument.core_instrument > known.instruments)
+        instrument_send(client, instrument, first=instrument.core_instrument > listed)
     for account in TradingAccount.objects.filter(status=TradingAccount.Status.PENDING).order_by("core_account"):
         account_send(client, account)

@@ -12,6 +12,7 @@ class Command(BaseCommand):
     """Set the demo market's rate."""
 
     help = __doc__
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the rate."""

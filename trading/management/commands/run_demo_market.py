@@ -25,6 +25,8 @@ class Command(BaseCommand):
     """Run the seeded demo market until SIGTERM."""
 
     help = __doc__
+    # The launcher has checked already; a restart after a crash should not wait for it.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare ``--rate``."""

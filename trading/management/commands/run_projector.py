@@ -15,6 +15,8 @@ class Command(BaseCommand):
     """Run the projector until SIGTERM."""
 
     help = __doc__
+    # The launcher has checked already; a restart after a crash should not wait for it.
+    requires_system_checks = ()
 
     def handle(self, *args: object, **options: object) -> None:
         """Project."""

@@ -13,7 +13,7 @@ from django.db import connection
 from brokerage.kernel.clock import SYSTEM_CLOCK
 from brokerage.platform.health import heartbeat, mark_ready
 from brokerage.platform.outbox import CHANNEL, OutboxRelay, outbox_backlog
-from trading.engine.gateway import EngineUnavailable
+from trading.engine.gateway import EngineStatus, EngineUnavailable
 from trading.services.engine_access import get_engine_client
 from trading.services.listing import ListingError, listing_sync
 from trading.services.sessions import sessions_apply
@@ -29,6 +29,8 @@ class Command(BaseCommand):
     """Run the light loops until SIGTERM."""
 
     help = __doc__
+    # The launcher has checked already; a restart after a crash should not wait for it.
+    requires_system_checks = ()
 
     def handle(self, *args: object, **options: object) -> None:
         """Loop; every part waits out an engine or a database that is away."""
@@ -87,17 +89,7 @@ class Command(BaseCommand):
         heartbeat("engine", "halted" if status.halt_reason else "running", **_plain(status))
 
 
-def _plain(status: object) -> dict[str, object]:
-    names = (
-        "epoch",
-        "journal_id",
-        "build_id",
-        "durability",
-        "cmd_seq",
-        "event_seq",
-        "live_orders",
-        "instruments",
-        "accounts",
-        "halt_reason",
-    )
-    return {name: getattr(status, name) for name in names if hasattr(status, name)}
+def _plain(status: EngineStatus) -> dict[str, object]:
+    """What of the engine's status belongs on a status page."""
+    hidden = {"recovered", "protocol", "abi", "ring_first_seq", "ring_bytes"}
+    return {name: value for name, value in status.details.items() if name not in hidden}

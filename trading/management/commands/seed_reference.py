@@ -26,6 +26,7 @@ class Command(BaseCommand):
     """Seed a new installation."""
 
     help = __doc__
+    requires_system_checks = ()
 
     def handle(self, *args: object, **options: object) -> None:
         """Make what is missing."""
