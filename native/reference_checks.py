@@ -189,7 +189,7 @@ def extra_hold(state: State, order: Order, price: int, lots: int, at_best_bid: b
     return extra
 
 
-def check_form_new(state: State, c: Command) -> None:
+def check_form_new(c: Command, now: int) -> None:
     """§3.5."""
     market = c.ord_type == OrdType.MARKET
     allowed = CommandFlag.POST_ONLY | CommandFlag.REDUCE_ONLY
@@ -210,16 +210,16 @@ def check_form_new(state: State, c: Command) -> None:
         raise Refusal(Reject.BAD_QTY)
     if (c.price != 0) if market else (c.price <= 0):
         raise Refusal(Reject.BAD_PRICE)
-    if (c.amount <= state.time_ns) if c.tif == Tif.GTD else (c.amount != 0):
+    if (c.amount <= now) if c.tif == Tif.GTD else (c.amount != 0):
         raise Refusal(Reject.BAD_EXPIRE)
 
 
-def judge_new(state: State, c: Command) -> tuple[Order, DryRun]:
-    """Steps 4 to 15: the order as it would be accepted (no id yet, nothing changed), or Refusal."""
+def judge_new(state: State, c: Command, now: int) -> tuple[Order, DryRun, int]:
+    """Steps 4 to 15: the order as accepted (no id yet, nothing changed), its dry run and the funds it needs; or Refusal."""
     listing = state.instruments.get(c.instrument)
     if listing is None:
         raise Refusal(Reject.UNKNOWN_INSTRUMENT)
-    check_form_new(state, c)
+    check_form_new(c, now)
     owner = state.accounts[c.account]
     check_states(state, listing, owner)
     check_qty_bounds(listing, c.qty)
@@ -234,7 +234,6 @@ def judge_new(state: State, c: Command) -> tuple[Order, DryRun]:
         price, lots = run.worst_price, run.qty
     else:
         check_collar(listing, c.side, c.price)
-        run = dry_run(state, listing, c.account, c.side, c.stp, c.price, c.qty)
         price, lots = c.price, c.qty
     check_notional(listing, owner, listing.notional(price, lots))
     check_reduce_new(state, listing, owner, c)
@@ -248,6 +247,8 @@ def judge_new(state: State, c: Command) -> tuple[Order, DryRun]:
         best = best_crossing(listing, c.side, price)
         if best is not None:
             raise Refusal(Reject.WOULD_CROSS, price=best)
+    if not market:
+        run = dry_run(state, listing, c.account, c.side, c.stp, c.price, c.qty)
     if c.tif == Tif.FOK and run.qty < c.qty:
         if run.ended_by == "limit":
             raise Refusal(Reject.FILL_LIMIT, qty=state.max_fills)
@@ -273,7 +274,7 @@ def judge_new(state: State, c: Command) -> tuple[Order, DryRun]:
     available = state.balance(c.account, state.hold_asset(order))[0]
     if extra > available:
         raise Refusal(Reject.INSUFFICIENT_FUNDS, qty=extra, leaves=available)
-    return order, run
+    return order, run, extra
 
 
 def check_reduce_new(state: State, listing: Instrument, owner: Account, c: Command) -> None:

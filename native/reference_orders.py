@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from native.layout import ABI_VERSION, CancelReason, Command, CommandFlag, EventFlag, EventType, OrdType, Reject, Tif
-from native.reference_checks import Refusal, extra_hold, judge_new, judge_replace, live_order
+from native.reference_checks import Refusal, judge_new, judge_replace, live_order
 from native.reference_matching import enter
 from native.reference_records import Order, Remembered, body_of, cl_ord_id_of
 from native.reference_state import State
@@ -44,7 +44,7 @@ def order_new(state: State, c: Command) -> None:
             return
         # From here on every outcome is remembered.
         cl_ord_id = cl_ord_id_of(c) or b""
-        order, _ = judge_new(state, c)
+        order, _, _ = judge_new(state, c, state.time_ns)
     except Refusal as refusal:
         emit_refused_new(state, c, refusal)
         if cl_ord_id:
@@ -212,11 +212,11 @@ def preview(state: State, c: Command) -> Preview:
             raise Refusal(Reject.UNKNOWN_ACCOUNT)
         if known_id(state, c) is not None:
             raise Refusal(Reject.DUPLICATE_CL_ORD_ID)
-        order, run = judge_new(state, c)
+        order, run, needed = judge_new(state, c, max(state.time_ns, c.time_ns))
     except Refusal as refusal:
         return Preview(reason=int(refusal.reason), needed=refusal.price or refusal.qty, available=refusal.leaves)
     may_rest = order.ord_type == OrdType.LIMIT and order.tif not in (Tif.IOC, Tif.FOK)
     rest = order.order_qty - run.qty if may_rest and run.ended_by in ("price", "filled") else 0
-    hold = extra_hold(state, order, order.price, order.covered, at_best_bid=False)
     available = state.balance(order.account, state.hold_asset(order))[0]
-    return Preview(0, run.fills, run.qty, run.notional, run.fee, run.worst_price, rest, hold, 0, available)
+    notional, fee = min(run.notional, 2**63 - 1), min(run.fee, 2**63 - 1)
+    return Preview(0, run.fills, run.qty, notional, fee, run.worst_price, rest, needed, needed, available)

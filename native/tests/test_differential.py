@@ -18,11 +18,15 @@ from native.core import Core, CoreConfig
 from native.layout import ANY, CommandType, Event, EventFlag, EventType, Reject
 from native.tests.streams import PROFILES, Profile, Stream
 
-COMMANDS = int(os.environ.get("DIFF_COMMANDS", "160000"))
+COMMANDS = int(os.environ.get("DIFF_COMMANDS", "120000"))
 FIRST_SEED = int(os.environ.get("DIFF_SEED", "1"))
 
-# (profile, seed): runs that once showed a difference.
-REGRESSIONS: list[tuple[str, int]] = []
+# (profile, seed): runs that once showed a difference, and what it was.
+REGRESSIONS = [
+    ("everyday", 1),  # a replace refused for its id did not name the live order
+    ("poor", 1),  # a refused preview showed figures of the walk
+    ("messy", 2),  # a listing with a maximum quantity above 2^62
+]
 
 
 def decoded(data: bytes) -> list[str]:

@@ -131,6 +131,7 @@ def test_a_match_that_would_overflow_a_balance_is_not_made(house: House, price: 
         (Reject.BAD_LISTING, {"lot_minor": 0}),
         (Reject.BAD_LISTING, {"min_qty": 0}),
         (Reject.BAD_LISTING, {"max_qty": -1}),
+        (Reject.NONE, {"max_qty": LIMIT + 1, "max_notional": LIMIT + 1}),
         (Reject.BAD_LISTING, {"maker_ppm": -1}),
         (Reject.BAD_LISTING, {"taker_ppm": 1_000_001}),
         (Reject.BAD_LISTING, {"collar_ppm": 1_000_001}),
@@ -144,8 +145,7 @@ def test_a_match_that_would_overflow_a_balance_is_not_made(house: House, price: 
     ],
 )
 def test_listing_rules(house: House, reason: Reject, fields: dict[str, int]) -> None:
-    index = fields.pop("index", 6) if "index" in fields else 6
-    event = house.listing(index, **fields)
+    event = house.listing(**({"index": 6} | fields))
     assert event.reason == reason
     assert event.type == (EventType.COMMAND_REJECTED if reason else EventType.INSTRUMENT_UPSERTED)
 
@@ -205,7 +205,7 @@ def test_preview_tells_what_would_happen_and_changes_nothing(house: House) -> No
     digest = house.core.digest()
     seen = preview(house)
     # 400 and 303 traded at 2000 ppm: floor(0.8) + floor(0.6); held 1010 + floor(2.02).
-    assert seen == (0, 2, 7, 703, 0, 101, 3, 1_012, 0, 1_000_000)
+    assert seen == (0, 2, 7, 703, 0, 101, 3, 1_012, 1_012, 1_000_000)
     assert house.core.digest() == digest
     events = house.buy(1, 101, 10)
     assert events[-1].leaves == seen.rest_qty
