@@ -272,6 +272,7 @@ class Applier:
             if amount:
                 batch.ledger.append(
                     (
+                        event.seq * 16 + number,
                         event.seq,
                         event.cmd_seq,
                         number,

@@ -13,6 +13,7 @@ Owns the connections and loops. The engine, Valkey or PostgreSQL may be away at 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from brokerage.kernel.errors import ProtocolError
 from brokerage.platform.health import heartbeat
 from marketdata.candles import Bar, CandleBuilder
 from marketdata.pipeline import Pipeline
@@ -57,11 +59,14 @@ CHECK_ROUND_S = 30.0
 CHECK_DEPTH = 50
 #: A bar is told as finished this long after its end when no later trade has come.
 GRACE_S = 2
-DEPTH_ALL = 65_535
+#: The engine tells at most this many levels of a side.
+DEPTH_ALL = 10_000
 #: Prints waiting for a database that is away; beyond it the feed is not read until they are stored.
 PRINTS_WAITING_MAX = 200_000
 RETRY_S = 1.0
 DAY_S = 86_400
+#: What a call to the engine raises when the engine is away or being replaced.
+AWAY = (EngineUnavailable, ProtocolError, OSError, TimeoutError)
 
 
 class HaltedError(Exception):
@@ -204,7 +209,7 @@ class MarketDataRunner:
         while True:
             try:
                 await self._feed()
-            except (EngineUnavailable, OSError, SequenceGapError, TimeoutError) as error:
+            except (*AWAY, SequenceGapError) as error:
                 log.warning("the feed was interrupted: %s", error)
             self.pipeline.watch.disconnected()
             self.pipeline.lose_all()
@@ -214,7 +219,7 @@ class MarketDataRunner:
 
     async def _feed(self) -> None:
         status = await self.client.status()
-        self._check_journal(status.journal_id)
+        self._check_journal(status.journal_id, status.cmd_seq)
         self.pipeline.lose_all()
         self.publisher.restart(status.epoch)
         self.pipeline.watch.connected(self.fed.event_seq if self.fed.cmd_seq else 0, status.event_seq)
@@ -235,11 +240,15 @@ class MarketDataRunner:
             while len(self._prints) > PRINTS_WAITING_MAX:
                 await asyncio.sleep(STORE_EVERY_S)
 
-    def _check_journal(self, journal_id: str) -> None:
+    def _check_journal(self, journal_id: str, cmd_seq: int) -> None:
         if self.fed.journal_id not in {"", journal_id}:
             raise HaltedError(
                 f"The stored candles belong to journal {self.fed.journal_id}, the engine has {journal_id}. Restore the journal that belongs to this "
                 "database, or empty marketdata_marketdatastate to begin anew with the engine's."
+            )
+        if cmd_seq < self.fed.cmd_seq:
+            raise HaltedError(
+                f"The candles hold trades up to command {self.fed.cmd_seq}, the engine knows only {cmd_seq}: its journal lost its end. Restore the journal."
             )
         if not self.fed.journal_id:
             self.fed = Offset(journal_id, self.fed.cmd_seq, self.fed.event_seq)
@@ -264,13 +273,13 @@ class MarketDataRunner:
                 self.pipeline.begin_load(core)
                 try:
                     depth = await self.client.query_depth(core, DEPTH_ALL)
-                except (EngineUnavailable, OSError, TimeoutError) as error:
+                except AWAY as error:
                     log.warning("the depth of instrument %s cannot be asked: %s", core, error)
                     self.pipeline.reload.add(core)
                     await asyncio.sleep(RETRY_S)
                     self._reload.set()
                     break
-                self.pipeline.load_book(core, _levels(depth.bids), _levels(depth.asks), depth.event_seq)
+                self.pipeline.load_book(core, _levels(depth.bids), _levels(depth.asks), depth.event_seq, cut_at=DEPTH_ALL)
                 self._dirty.set()
 
     async def _check_loop(self) -> None:
@@ -283,7 +292,7 @@ class MarketDataRunner:
                     continue
                 try:
                     depth = await self.client.query_depth(core, CHECK_DEPTH)
-                except (EngineUnavailable, OSError, TimeoutError):
+                except AWAY:
                     break
                 bids, asks = _levels(depth.bids), _levels(depth.asks)
                 self.pipeline.check_book(core, CHECK_DEPTH, bids, asks, depth.event_seq, self.fed.event_seq)
@@ -301,10 +310,8 @@ class MarketDataRunner:
             if wait_ns is None:
                 await self._dirty.wait()
             elif wait_ns:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._dirty.wait(), wait_ns / NS_PER_S)
-                except TimeoutError:
-                    pass
             self._dirty.clear()
             try:
                 await self.publisher.publish_due()
@@ -335,8 +342,8 @@ class MarketDataRunner:
             try:
                 status = await self.client.status()
                 watch.engine_at(status.event_seq, self.clock.monotonic_ns())
-            except (EngineUnavailable, OSError, TimeoutError):
-                pass  # the feed loop notices and says so
+            except AWAY as error:
+                log.debug("no status of the engine: %s", error)  # the feed loop notices and says so
             if watch.state is not before:
                 self.publisher.show_states()
                 self._dirty.set()
