@@ -16,6 +16,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from typing import Any
+from urllib.parse import unquote
+from zoneinfo import available_timezones as read_zones
 
 import msgspec
 import redis
@@ -34,6 +36,12 @@ THEMES = ("system", "light", "dark")
 DENSITIES = ("comfortable", "compact")
 #: Pages of other makers (admin, API documentation) carry inline scripts; their policy is wider but still same-origin.
 FOREIGN_PAGES = ("/admin/", "/api/docs")
+
+
+@lru_cache(maxsize=1)
+def available_timezones() -> frozenset[str]:
+    """Return the zone names there are; reading them costs a walk over files, so once."""
+    return frozenset(read_zones())
 
 
 def content_security_policy(nonce: str, path: str, socket_origin: str) -> str:
@@ -102,6 +110,14 @@ def preference(request: HttpRequest, name: str, allowed: tuple[str, ...]) -> str
     return value if value in allowed else allowed[0]
 
 
+def _zone(request: HttpRequest) -> str:
+    """Return the reader's time zone: the one chosen in the profile, else the device's as its cookie says, else none."""
+    user = getattr(request, "user", None)
+    chosen = getattr(user, "time_zone", "") if user is not None and user.is_authenticated else ""
+    name = chosen or unquote(request.COOKIES.get("zone", ""))
+    return name if name in available_timezones() else ""
+
+
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return what every page needs: nonce, preferences, request id, kind of installation."""
     config = get_config()
@@ -111,6 +127,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "theme": preference(request, "theme", THEMES),
         "density": preference(request, "density", DENSITIES),
         "hide_amounts": request.COOKIES.get("hide") == "1",
+        "zone": _zone(request),
         "is_demo": config.demo,
         "is_debug": config.debug,
     }

@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from brokerage.kernel.clock import NS_PER_S, datetime_from_ns
 from marketdata.history.recorded import SOURCES
 from marketdata.models import Instrument
 from marketdata.selectors.candles import FRAMES, candle_list
@@ -51,7 +52,7 @@ def candles(request: HttpRequest, symbol: str) -> HttpResponse:
         raise Http404
     rows = [
         {
-            "time_s": row.time,
+            "opens": datetime_from_ns(row.time * NS_PER_S).strftime("%Y-%m-%d %H:%M"),
             "open": item.price(row.open),
             "high": item.price(row.high),
             "low": item.price(row.low),

@@ -3,7 +3,7 @@
 import { del, get, mine, newKey, own, patch, post } from "portal/api";
 import { $, $$, confirmAct, noteFor, on, paint, say, setText } from "portal/dom";
 import { number, word } from "portal/format";
-import { add, parse, parseTyped, sub, text, trim } from "portal/decimal";
+import { add, parse, parseTyped, text, trim } from "portal/decimal";
 import { onQuote, quoteOf } from "portal/quotes";
 import { fillBalance, fillExecution, fillMark, fillOrder, fillPosition, newer, revalue, Rows } from "portal/rows";
 import { connectPrivate } from "portal/socket";
@@ -327,4 +327,3 @@ export function totals(balances, positions, currency, priceOf) {
   }
   return { cash, held, available, holdings, unrealised, total: add(add(cash, holdings), unrealised), missing: [...new Set(missing)] };
 }
-export { sub };

@@ -1,7 +1,7 @@
 /* Rows of orders, positions, fills and balances: made from the page's templates, filled by name, updated in place. */
 import { $, $$, clone, fill, setDirection, setFlash, setText, setTime } from "portal/dom";
 import { direction, number, signed, STATUS_KIND, word } from "portal/format";
-import { add, cmp, mul, parse, sub, text } from "portal/decimal";
+import { mul, parse, sub, text } from "portal/decimal";
 
 /** Keep newest: rows by key in a tbody, with an empty state and a count. */
 export class Rows {
@@ -127,4 +127,3 @@ export function fillMark(row, p) {
   setDirection(el, direction(p.unrealised_pnl));
 }
 export const newer = (now, before) => !before || BigInt(now.seq ?? 0) >= BigInt(before.seq ?? 0);
-export { add, cmp, parse, text };

@@ -40,15 +40,7 @@ TIF_CHOICES = (
 
 
 def _frame(request: HttpRequest, page: str) -> dict[str, Any]:
-    account = page_account(request)
-    user = request.user
-    zone = getattr(user, "time_zone", "") if user.is_authenticated else ""
-    return {
-        "page": page,
-        "account": account,
-        "accounts": page_accounts(request),
-        "zone": zone or request.COOKIES.get("zone", ""),
-    }
+    return {"page": page, "account": page_account(request), "accounts": page_accounts(request)}
 
 
 @require_safe
