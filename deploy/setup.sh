@@ -23,7 +23,7 @@ python)
     # uv, an index only pip knows), pip does it.
     sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >var/uv.txt
     if [ -s var/uv.txt ] && pip .venv/bin/python --no-deps -r var/uv.txt; then
-        .venv/bin/uv pip install -q --no-config --python .venv/bin/python --require-hashes -r requirements.txt -r requirements-dev.txt >>"$log" 2>&1 && exit 0
+        .venv/bin/uv pip install -q --no-config --system-certs --python .venv/bin/python --require-hashes -r requirements.txt -r requirements-dev.txt >>"$log" 2>&1 && exit 0
     fi
     pip .venv/bin/python -r requirements.txt -r requirements-dev.txt \
         || fail "The Python packages could not be installed: check the network connection and run the command again. See $log."
@@ -38,6 +38,8 @@ npm)
         export PATH="$PWD/var/node/bin:$PATH"
     fi
     echo "Installing page libraries"
+    # A company's own certificate authority is in the system's store, which Node does not look at unless told.
+    export NODE_USE_SYSTEM_CA=1
     "$npm" ci --ignore-scripts --no-audit --no-fund >>"$log" 2>&1 || fail "The page libraries could not be installed by npm: check the network connection and run the command again. See $log."
     ;;
 core)
