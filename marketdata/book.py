@@ -22,21 +22,34 @@ class BookError(Exception):
 class LevelBook:
     """One instrument's book. Asks are keyed by price, bids by minus price, so that the best is always first."""
 
-    __slots__ = ("_keys", "_lots", "seq")
+    __slots__ = ("_horizon", "_keys", "_lots", "seq")
 
     def __init__(self) -> None:
         self.seq = 0
+        self._horizon: list[int | None] = [None, None]
         self._lots: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._keys: tuple[list[int], list[int]] = ([], [])
 
-    def load(self, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]], seq: int) -> None:
-        """Replace everything by the depth as it was after event ``seq``."""
+    def load(
+        self, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]], seq: int, *, cut_at: int = 0
+    ) -> None:
+        """Replace everything by the depth as it was after event ``seq``.
+
+        A side with ``cut_at`` levels or more may go on deeper than was told: beyond its last price nothing is known and changes there are ignored.
+        """
         self._lots = ({-price: lots for price, lots in bids}, dict(asks))
         for side in self._lots:
             if any(lots <= 0 for lots in side.values()):
                 raise BookError("a level without lots was loaded")
         self._keys = (sorted(self._lots[0]), sorted(self._lots[1]))
+        self._horizon = [keys[-1] if cut_at and len(keys) >= cut_at else None for keys in self._keys]
         self.seq = seq
+
+    def running_out(self, depth: int) -> bool:
+        """True when a side that was told only in part has fewer than ``depth`` levels left: ask its depth again."""
+        return any(
+            horizon is not None and len(keys) < depth for horizon, keys in zip(self._horizon, self._keys, strict=True)
+        )
 
     def apply(self, side: int, price: int, change: int, seq: int) -> None:
         """Add or take lots at a price. O(log n) plus a short memory move. Raises BookError when the level would go below zero."""
@@ -47,6 +60,10 @@ class LevelBook:
         else:
             raise BookError(f"side {side} is no side")
         lots, keys = self._lots[index], self._keys[index]
+        horizon = self._horizon[index]
+        if horizon is not None and key > horizon:
+            self.seq = seq
+            return
         before = lots.get(key, 0)
         after = before + change
         if after < 0 or price <= 0:

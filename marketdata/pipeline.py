@@ -25,6 +25,8 @@ DAY_S = 86_400
 TAPE_MAX = 200
 #: Changes kept while the depth of a book is asked for; beyond it the depth is asked again.
 WAITING_MAX = 200_000
+#: Levels of a side that are shown at most.
+SHOWN_MAX = 50
 STATE_NAMES = ("active", "reduce_only", "halted", "closed")
 STATE_NUMBERS = {name: number for number, name in enumerate(STATE_NAMES)}
 
@@ -244,12 +246,12 @@ class Pipeline:
         state.check = None
         self.reload.discard(core)
 
-    def load_book(self, core: int, bids: Levels, asks: Levels, seq: int) -> None:
+    def load_book(self, core: int, bids: Levels, asks: Levels, seq: int, *, cut_at: int = 0) -> None:
         """The depth as it was after event ``seq``; the changes since are applied on top."""
         state = self.states[core]
         waiting, state.waiting = state.waiting, []
         try:
-            state.book.load(bids, asks, seq)
+            state.book.load(bids, asks, seq, cut_at=cut_at)
         except BookError:
             self.watch.counters.misfits += 1
             self._lose(state)
@@ -302,12 +304,14 @@ class Pipeline:
         for state in self.states.values():
             self._lose(state)
 
-    def find_crossed(self) -> None:
-        """After whole commands: a crossed book is a wrong book."""
+    def find_wrong(self) -> None:
+        """After whole commands: a crossed book is a wrong book; one that runs out of known levels is asked again."""
         for core in self.dirty:
             state = self.states[core]
             if state.ready and state.book_dirty and state.book.crossed():
                 self.watch.counters.crossed += 1
+                self._lose(state)
+            elif state.book.running_out(2 * SHOWN_MAX):
                 self._lose(state)
 
     # ---- what to show -----------------------------------------------------------------------------------------------

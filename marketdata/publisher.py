@@ -20,14 +20,14 @@ from brokerage.kernel.clock import Clock, rfc3339
 from brokerage.platform.realtime import market_channel
 from marketdata.book import BookView
 from marketdata.candles import FRAME_NAMES, Bar
-from marketdata.pipeline import InstrumentState, Pipeline
+from marketdata.pipeline import SHOWN_MAX, InstrumentState, Pipeline
 from marketdata.ticks import BUY, Trade
 
 log = logging.getLogger(__name__)
 
 WINDOW_NS = 50_000_000
 QUOTES_NS = 250_000_000
-DEPTH = 50
+DEPTH = SHOWN_MAX
 TRADES_KEPT = 200
 STATUS_KEY = "md:status"
 QUOTES_CHANNEL = "md:quotes"
@@ -129,7 +129,7 @@ class Publisher:
 
     async def publish_due(self) -> None:
         """Send what is due now. Raises the client's error when Valkey is away; nothing is lost by that."""
-        self.pipeline.find_crossed()
+        self.pipeline.find_wrong()
         self.conflator.mark(self.pipeline.dirty)
         self.pipeline.dirty.clear()
         now_ns = self.clock.monotonic_ns()

@@ -248,7 +248,8 @@ class MarketDataRunner:
             )
         if cmd_seq < self.fed.cmd_seq:
             raise HaltedError(
-                f"The candles hold trades up to command {self.fed.cmd_seq}, the engine knows only {cmd_seq}: its journal lost its end. Restore the journal."
+                f"The candles hold trades up to command {self.fed.cmd_seq}, the engine knows only {cmd_seq}: its journal lost its end. "
+                "Restore the journal."
             )
         if not self.fed.journal_id:
             self.fed = Offset(journal_id, self.fed.cmd_seq, self.fed.event_seq)
@@ -279,7 +280,9 @@ class MarketDataRunner:
                     await asyncio.sleep(RETRY_S)
                     self._reload.set()
                     break
-                self.pipeline.load_book(core, _levels(depth.bids), _levels(depth.asks), depth.event_seq, cut_at=DEPTH_ALL)
+                self.pipeline.load_book(
+                    core, _levels(depth.bids), _levels(depth.asks), depth.event_seq, cut_at=DEPTH_ALL
+                )
                 self._dirty.set()
 
     async def _check_loop(self) -> None:

@@ -1,0 +1,359 @@
+"""``/ws/v1/private``: an account's orders, executions, balances and positions (docs/streams.md).
+
+Messages here are distinct: none is merged or dropped. A socket that cannot take them is closed (4008) and resumes by event id; whenever the bus
+may have lost something the socket reads it from the projection. The order is: listen first, read the database second, then pass on only what
+is newer than what was read.
+
+Owns authentication of the socket, the right to the account (checked again every minute), resuming. Leaves tickets and tokens to
+``brokerage/platform/auth.py``, rows to ``selectors/stream.py``, limits and flow control to ``brokerage/platform/sockets.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from channels.db import database_sync_to_async
+from django.db import Error as DatabaseError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.selectors.access import AccountRef, account_for_user
+from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import reject_row
+from brokerage.platform.auth import access_token_user, ticket_verify, user_for_token
+from brokerage.platform.problems import ApiProblem
+from brokerage.platform.realtime import PRIVATE_GAP, Bus, private_channel, revoke_channel
+from brokerage.platform.sockets import (
+    CLOSE_ABUSE,
+    CLOSE_FORBIDDEN,
+    CLOSE_SLOW,
+    CLOSE_TOO_MANY,
+    CLOSE_UNAUTHENTICATED,
+    SocketError,
+    StreamSocket,
+    encode_text,
+)
+from trading.selectors.stream import Missed, missed_get
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: Messages waiting for one client; beyond it the client is too slow and resumes later.
+QUEUE_MAX = 1_000
+BUS_TIMEOUT_S = 5.0
+RECHECK_S = 60
+CLOSE_UNAVAILABLE = 1013
+
+
+def in_thread(work: Callable[..., T]) -> Callable[..., Awaitable[T]]:
+    """Run database work in any thread of the pool: one slow query must not hold up every other socket's."""
+    return database_sync_to_async(work, thread_sensitive=False)
+
+
+class _Head(msgspec.Struct):
+    eid: str
+
+
+_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+class PrivateHub:
+    """Which sockets listen to which account and user, over one bus connection per web process."""
+
+    def __init__(self) -> None:
+        self._bus = Bus(self._on_message, self.on_gap)
+        self._sockets: dict[str, set[PrivateConsumer]] = {}
+
+    async def join(self, socket: PrivateConsumer, *channels: str) -> None:
+        """From the return on, every message of these channels reaches the socket."""
+        for channel in channels:
+            self._sockets.setdefault(channel, set()).add(socket)
+        await self._bus.subscribe(PRIVATE_GAP, *channels)
+
+    def leave(self, socket: PrivateConsumer, *channels: str) -> None:
+        """No longer."""
+        for channel in channels:
+            sockets = self._sockets.get(channel)
+            if sockets is None:
+                continue
+            sockets.discard(socket)
+            if not sockets:
+                del self._sockets[channel]
+                self._bus.unsubscribe(channel)
+
+    def _on_message(self, channel: str, payload: bytes) -> None:
+        if channel == PRIVATE_GAP:
+            self.on_gap()
+            return
+        sockets = self._sockets.get(channel)
+        if not sockets:
+            return
+        if channel.startswith("rev:"):
+            for socket in list(sockets):
+                socket.close(CLOSE_UNAUTHENTICATED)
+            return
+        # Decoded once for all of the account's sockets; the text of each message is shared.
+        batch = [(int(_decode_head(raw).eid), bytes(raw).decode()) for raw in _decode_batch(payload)]
+        for socket in list(sockets):
+            socket.on_batch(batch)
+
+    def on_gap(self) -> None:
+        """Something may have been lost."""
+        for channel, sockets in list(self._sockets.items()):
+            if channel.startswith("priv:"):
+                for socket in list(sockets):
+                    socket.on_gap()
+
+    async def close(self) -> None:
+        """Stop; for tests."""
+        await self._bus.close()
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PrivateHub] = weakref.WeakKeyDictionary()
+
+
+def get_private_hub() -> PrivateHub:
+    """The hub of the running loop."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = PrivateHub()
+    return hub
+
+
+def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None]:
+    """(user id, account, end of the right in epoch seconds or None). ApiProblem or RejectedError when there is no such right."""
+    ticket, token, number = message.get("ticket"), message.get("token"), message.get("account")
+    if number is not None and not isinstance(number, str):
+        raise SocketError("malformed", "account is a text.")
+    if isinstance(ticket, str):
+        used = ticket_verify(ticket)
+        return used.user_id, account_for_user(UUID(used.user_id), number or used.account or None), None
+    if isinstance(token, str):
+        user = access_token_user(token)
+        return str(user.pk), account_for_user(user.pk, number), int(AccessToken(token)["exp"])  # type: ignore[arg-type]
+    raise SocketError("malformed", "auth needs a ticket or a token.")
+
+
+def _still_allowed(user_id: str, number: str) -> bool:
+    if user_for_token(user_id) is None:
+        return False
+    try:
+        account_for_user(UUID(user_id), number)
+    except RejectedError:
+        return False
+    return True
+
+
+class PrivateConsumer(StreamSocket):
+    """One signed-in client of one account."""
+
+    def __init__(self, *args: Any, hub: PrivateHub | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hub = hub or get_private_hub()
+        self._user_id = ""
+        self._account: AccountRef | None = None
+        self._expires_s: int | None = None
+        self._queue: deque[str] = deque()
+        self._floor = 0  # everything up to this event id was queued or is not wanted
+        self._reading = False  # the database is being read: live messages wait
+        self._waiting: list[tuple[int, str]] = []
+        self._gap = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checked_ns = self._opened_ns
+
+    # ---- from the client --------------------------------------------------------------------------------------------
+
+    async def on_message(self, message: dict[str, Any]) -> None:
+        """Authenticate, or extend."""
+        if message.get("op") != "auth":
+            detail = "op is auth, ping or hb." if self._account else "The first message must be auth."
+            raise SocketError("unknown_op" if self._account else "not_authenticated", detail)
+        resume = message.get("resume")
+        if resume is not None and not (
+            isinstance(resume, str) and resume.isascii() and resume.isdigit() and len(resume) <= 19
+        ):
+            raise SocketError("malformed", "resume is the eid of the last message, as text.")
+        try:
+            user_id, account, expires_s = await in_thread(_identify)(message)
+        except ApiProblem as problem:
+            row = reject_row(problem.code)
+            self._refuse(row.slug, problem.detail or row.text, CLOSE_UNAUTHENTICATED)
+        except RejectedError as error:
+            self._refuse("not_found", error.detail, CLOSE_FORBIDDEN)
+        except DatabaseError:
+            log.exception("a socket could not be authenticated")
+            self._refuse("unavailable", "Try again in a moment.", CLOSE_UNAVAILABLE)
+        else:
+            if self._account is not None:
+                self._extend(user_id, account, expires_s)
+                return
+            await self._begin(user_id, account, expires_s, int(resume) if resume is not None else None)
+
+    def _refuse(self, code: str, detail: str, close: int) -> None:
+        self.reply({"type": "error", "code": code, "detail": detail})
+        self.close(close)
+
+    def _extend(self, user_id: str, account: AccountRef, expires_s: int | None) -> None:
+        if user_id != self._user_id or self._account is None or account.number != self._account.number:
+            self._refuse("not_permitted", "A socket stays with its user and account; open another.", CLOSE_ABUSE)
+            return
+        self._expires_s = expires_s
+        self.reply(
+            {
+                "type": "ready",
+                "account": account.number,
+                "eid": str(self._floor),
+                "server_time": rfc3339(SYSTEM_CLOCK.now_ns()),
+            }
+        )
+
+    async def _begin(self, user_id: str, account: AccountRef, expires_s: int | None, resume: int | None) -> None:
+        if self._heart.per_user[user_id] >= self.limits.per_user:
+            self._refuse("too_many", f"At most {self.limits.per_user} sockets a user.", CLOSE_TOO_MANY)
+            return
+        self._heart.per_user[user_id] += 1
+        self._user_id, self._account, self._expires_s = user_id, account, expires_s
+        self.uncount_ip()
+        self._reading = True
+        try:
+            await asyncio.wait_for(
+                self._hub.join(self, private_channel(account.core_account), revoke_channel(user_id)), BUS_TIMEOUT_S
+            )
+            missed = await in_thread(missed_get)(account.core_account, resume)
+        except (TimeoutError, DatabaseError) as error:
+            log.warning("a private stream could not begin: %s", error)
+            self._refuse("unavailable", "Try again in a moment.", CLOSE_UNAVAILABLE)
+            return
+        self._push(
+            {
+                "type": "ready",
+                "account": account.number,
+                "eid": str(missed.event_seq),
+                "server_time": rfc3339(SYSTEM_CLOCK.now_ns()),
+            }
+        )
+        if resume is not None:
+            self._push_missed(missed, told=True)
+        self._resume_live(missed)
+
+    # ---- from the bus -----------------------------------------------------------------------------------------------
+
+    def on_batch(self, batch: list[tuple[int, str]]) -> None:
+        """One commit's messages of the account, in event order. Called by the hub; never blocks."""
+        if self._reading:
+            self._waiting.extend(batch)
+            if len(self._waiting) > QUEUE_MAX:
+                self.close(CLOSE_SLOW)
+            return
+        fresh = [text for eid, text in batch if eid > self._floor]
+        if batch:
+            self._floor = max(self._floor, batch[-1][0])
+        if len(self._queue) + len(fresh) > QUEUE_MAX:
+            self.close(CLOSE_SLOW)
+            return
+        self._queue.extend(fresh)
+        self.wake()
+
+    def on_gap(self) -> None:
+        """Messages may have been lost: read what came after the last one."""
+        if self._account is None:
+            return
+        self._gap = True
+        if not self._reading:
+            self._reading = True
+            self._spawn(self._heal())
+
+    async def _heal(self) -> None:
+        assert self._account is not None  # noqa: S101 - set before any gap is told
+        while self._gap:
+            self._gap = False
+            try:
+                missed = await in_thread(missed_get)(self._account.core_account, self._floor)
+            except DatabaseError as error:
+                log.warning("a private stream waits for the database: %s", error)
+                self._gap = True
+                await asyncio.sleep(1.0)
+                continue
+            self._push_missed(missed, told=False)
+            self._floor = max(self._floor, missed.event_seq)
+        self._resume_live(missed)
+
+    def _push_missed(self, missed: Missed, *, told: bool) -> None:
+        if missed.messages is None:
+            self._push({"type": "resync"})
+            return
+        for message in missed.messages:
+            self._push(message)
+        if told:
+            self._push({"type": "resumed", "count": len(missed.messages)})
+
+    def _resume_live(self, missed: Missed) -> None:
+        self._floor = max(self._floor, missed.event_seq)
+        if self._gap:
+            # The bus was interrupted while the database was read; what waited may have a hole.
+            self._spawn(self._heal())
+            return
+        self._reading = False
+        waiting, self._waiting = self._waiting, []
+        # One commit's messages share no id with another's, so each can be judged on its own.
+        fresh = [text for eid, text in waiting if eid > self._floor]
+        if waiting:
+            self._floor = max(self._floor, max(eid for eid, _ in waiting))
+        self._queue.extend(fresh)
+        self.wake()
+
+    def _push(self, message: dict[str, Any]) -> None:
+        self._queue.append(encode_text(message).decode())
+        self.wake()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- writer and end ---------------------------------------------------------------------------------------------
+
+    async def pump(self) -> None:
+        """Write in order while the client keeps up."""
+        while self._queue and self.may_send:
+            await self.send_text(self._queue.popleft())
+
+    def on_tick(self, now_ns: int) -> None:
+        """Time limits of identity."""
+        if self._account is None:
+            if now_ns - self._opened_ns > self.limits.auth_s * NS_PER_S:
+                self.close(CLOSE_UNAUTHENTICATED)
+            return
+        if self._expires_s is not None and SYSTEM_CLOCK.now_ns() > self._expires_s * NS_PER_S:
+            self.close(CLOSE_UNAUTHENTICATED)
+        elif now_ns - self._checked_ns > RECHECK_S * NS_PER_S:
+            self._checked_ns = now_ns
+            self._spawn(self._recheck())
+
+    async def _recheck(self) -> None:
+        assert self._account is not None  # noqa: S101 - only called when set
+        try:
+            allowed = await in_thread(_still_allowed)(self._user_id, self._account.number)
+        except DatabaseError:
+            return  # asked again in a minute; REST refuses meanwhile
+        if not allowed:
+            self.close(CLOSE_FORBIDDEN)
+
+    async def on_closed(self) -> None:
+        """Give everything back."""
+        for task in self._tasks:
+            task.cancel()
+        if self._account is not None:
+            self._hub.leave(self, private_channel(self._account.core_account), revoke_channel(self._user_id))
+            self._heart.per_user[self._user_id] -= 1
+            if self._heart.per_user[self._user_id] <= 0:
+                del self._heart.per_user[self._user_id]
