@@ -6,6 +6,10 @@ import { get } from "portal/api";
 
 const root = document.documentElement;
 localTimes();
+for (const bar of $$("[data-pct]")) bar.style.setProperty("--f", bar.dataset.pct);
+for (const el of $$("[data-submit]")) on(el, "change", () => el.form.submit());
+const first = $("[data-focus]") || $("form [aria-invalid=true]");
+if (first) first.focus();
 
 on(document, "click", (event) => {
   const theme = event.target.closest("[data-set-theme]");

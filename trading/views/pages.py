@@ -40,7 +40,13 @@ TIF_CHOICES = (
 
 
 def _frame(request: HttpRequest, page: str) -> dict[str, Any]:
-    return {"page": page, "account": page_account(request), "accounts": page_accounts(request)}
+    account = page_account(request)
+    may_trade = account is not None and account.may_trade and account.status == "active"
+    return {"page": page, "account": account, "accounts": page_accounts(request), "may_trade": may_trade}
+
+
+def _open_positions(state: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in state["positions"] if row["qty"].strip("-0.")]
 
 
 @require_safe
@@ -62,6 +68,7 @@ def home(request: HttpRequest) -> HttpResponse:
     watch = sorted(rows, key=lambda row: row["item"].symbol not in held)[:10]
     context |= {
         "state": state,
+        "open_positions": _open_positions(state),
         "totals": account_totals(state, currency),
         "watch": watch,
         "data": {
@@ -96,14 +103,13 @@ def trade(request: HttpRequest, symbol: str) -> HttpResponse:
     state = account_state(account)
     rows = market_rows(sparks=False)
     quotes = [row["quote"] for row in rows if row["quote"]]
-    may_trade = account is not None and account.may_trade and account.status == "active"
     context |= {
         "item": item,
         "spec": instrument_spec(item),
         "quote": next((quote for quote in quotes if quote["symbol"] == item.symbol), {}),
         "rows": rows,
         "state": state,
-        "may_trade": may_trade,
+        "open_positions": _open_positions(state),
         "ladder": range(LADDER_ROWS),
         "tifs": TIF_CHOICES,
         "frames": ("1m", "5m", "15m", "1h", "4h", "1d"),
@@ -113,7 +119,7 @@ def trade(request: HttpRequest, symbol: str) -> HttpResponse:
             "quotes": quotes,
             "book": book_get(item.symbol, LADDER_ROWS),
             "trades": trades_get(item.symbol, 40),
-            "may_trade": may_trade,
+            "may_trade": context["may_trade"],
         },
     }
     response = render(request, "trading/trade.html", context)
@@ -262,7 +268,7 @@ def portfolio(request: HttpRequest) -> HttpResponse:
     symbols = {row["symbol"] for row in state["positions"]} | set(pricing.values())
     context |= {
         "state": state,
-        "open_positions": [row for row in state["positions"] if row["qty"].strip("-0.")],
+        "open_positions": _open_positions(state),
         "totals": account_totals(state, currency),
         "data": {
             **state,
