@@ -68,9 +68,12 @@ class Child:
 
     def _still_alive(self, until: float) -> None:
         if self.process is None or self.process.poll() is not None or time.monotonic() > until:
-            tail = self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
             self.stop()
-            raise RuntimeError(f"{self.name} did not become ready:\n{tail}")
+            raise RuntimeError(f"{self.name} did not become ready:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
     def kill(self) -> None:
         """kill -9, as a power cut for this process."""
@@ -179,8 +182,24 @@ def live_engine() -> Iterator[LiveEngine]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def _live_test_database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The migrated test database: pytest-django makes it only for tests marked with it, which these cannot be."""
+    from django.db import connection
+    from django.test.utils import setup_databases, teardown_databases
+
+    if connection.settings_dict["NAME"] == connection.settings_dict["TEST"]["NAME"]:
+        yield
+        return
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
+
+
 @pytest.fixture(scope="module")
-def live_database(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+def live_database(_live_test_database: None, django_db_blocker: Any) -> Iterator[str]:
     """The test database, open to other processes for one module; empty before and after."""
     with django_db_blocker.unblock():
         empty_tables()
@@ -271,7 +290,7 @@ class LivePlatform:
         wanted = self.engine.client.status().cmd_seq
         until = time.monotonic() + seconds
         while projection_get().cmd_seq < wanted:
-            assert time.monotonic() < until, f"projection at {projection_get().cmd_seq}, engine at {wanted}"
+            assert time.monotonic() < until, f"{projection_get()}, engine at {wanted}: {self.projector.tail()}"
             time.sleep(0.01)
 
 

@@ -20,7 +20,7 @@ def maker(live_platform: LivePlatform) -> Trader:
 
 @pytest.fixture(scope="module")
 def taker(live_platform: LivePlatform) -> Trader:
-    return live_platform.trader("taker", {"USD": "1000000"})
+    return live_platform.trader("taker", {"USD": "20000"})
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +29,12 @@ def stranger(live_platform: LivePlatform) -> Trader:
 
 
 @pytest.fixture
-def price(live_platform: LivePlatform, maker: Trader) -> Decimal:
-    """The last price, with an empty book around it."""
-    from marketdata.selectors.instruments import instrument_by_symbol
-
-    maker.api("POST", "orders/cancel-all", {"symbol": SYMBOL})
-    instrument = instrument_by_symbol(SYMBOL)
-    assert instrument is not None
-    depth = live_platform.engine.client.query_depth(instrument.core_instrument, 1)
-    assert not depth.bids
-    assert not depth.asks
+def price(live_platform: LivePlatform) -> Decimal:
+    """The listing's reference price, in a market where nobody has an order."""
     from marketdata.models import Instrument
+    from trading.engine import commands
 
+    live_platform.engine.client.submit(commands.mass_cancel())
     row = Instrument.objects.get(symbol=SYMBOL)
     return row.reference_price * row.tick_size.normalize()
 
@@ -119,10 +113,10 @@ def test_preview_says_what_then_happens(maker: Trader, taker: Trader, price: Dec
 
 
 def test_preview_of_what_cannot_be_says_the_number(taker: Trader, price: Decimal) -> None:
-    preview = taker.api("POST", "orders/preview", limit("buy", "100000", price)).json()
+    preview = taker.api("POST", "orders/preview", limit("buy", "1000", price)).json()
     assert not preview["accepted"]
     assert preview["reject"]["code"] == 4001
-    order = taker.api("POST", "orders", limit("buy", "100000", price))
+    order = taker.api("POST", "orders", limit("buy", "1000", price))
     assert refused(order) == (422, 4001)
     assert order.json()["needed"] == preview["reject"]["needed"]
     assert order.json()["available"] == preview["reject"]["available"]
@@ -201,7 +195,7 @@ def test_a_replayed_fill_tells_the_first_answer(maker: Trader, taker: Trader, pr
 
 
 def test_a_replayed_refusal_is_the_same_refusal(taker: Trader, price: Decimal) -> None:
-    body = limit("buy", "100000", price, client_order_id="too-much")
+    body = limit("buy", "1000", price, client_order_id="too-much")
     first, again = taker.api("POST", "orders", body), taker.api("POST", "orders", body)
     assert refused(first) == refused(again) == (422, 4001)
     assert again["Idempotent-Replayed"] == "true"
@@ -341,7 +335,7 @@ def test_filters_of_the_order_list(live_platform: LivePlatform, price: Decimal) 
 
 
 def test_a_refused_order_is_kept_with_its_reason(live_platform: LivePlatform, taker: Trader, price: Decimal) -> None:
-    answer = taker.api("POST", "orders", limit("buy", "90000", price))
+    answer = taker.api("POST", "orders", limit("buy", "1000", price))
     document = answer.json()
     assert refused(answer) == (422, 4001)
     live_platform.settle()
