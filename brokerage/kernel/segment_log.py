@@ -380,7 +380,7 @@ class SegmentLog:
         if len(payload) > self.payload_max():
             raise ValueError(f"a payload of {len(payload)} bytes does not fit a segment of {self.segment_size}")
         if self.position.offset + 2 * FRAME_HEADER_SIZE + len(payload) > self._size:
-            self._seal(epoch, time_ns)
+            self._seal(seq, epoch, time_ns)
             self._next_segment(seq)
         return self._write(seq, epoch, frame_type, flags, time_ns, payload)
 
@@ -419,8 +419,8 @@ class SegmentLog:
             self.files.rename(temp, self._ahead)
             self.ahead_ready = True
 
-    def _seal(self, epoch: int, time_ns: int) -> None:
-        self._write(self.seq, epoch, TYPE_SEAL, 0, time_ns, b"")
+    def _seal(self, seq: int, epoch: int, time_ns: int) -> None:
+        self._write(seq, epoch, TYPE_SEAL, 0, time_ns, b"")
         self.sync()
 
     def _next_segment(self, first_seq: int) -> None:

@@ -36,7 +36,12 @@ ROOT = Path(__file__).resolve().parents[2]
 VICTIMS = ("engine", "projector", "web")
 PASSWORD = "demo-Pass-2026"
 #: Limits of (buys, sells) near the demo market's start, inside the collars: some rest, some trade.
-PRICES = {"EUR-USD": ("1.07000", "1.10000"), "XAU-USD": ("2350.00", "2450.00"), "US500": ("2450.0", "2560.0"), "BTC-USD": ("62000.00", "")}
+PRICES = {
+    "EUR-USD": ("1.07000", "1.10000"),
+    "XAU-USD": ("2350.00", "2450.00"),
+    "US500": ("2450.0", "2560.0"),
+    "BTC-USD": ("62000.00", ""),
+}
 START_S = 180.0
 
 

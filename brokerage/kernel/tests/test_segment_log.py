@@ -209,13 +209,13 @@ def test_segments_of_another_log_or_in_the_wrong_place_are_refused_by_name(tmp_p
     with pytest.raises(LogRefusedError, match=r"segment-00000002.*belongs to log 6f6f"):
         read(ours)
     second.write_bytes((ours / segment_name(3)).read_bytes())
-    with pytest.raises(LogRefusedError, match="segment-00000002.*says it is segment 3"):
+    with pytest.raises(LogRefusedError, match=r"segment-00000002.*says it is segment 3"):
         read(ours)
     second.write_bytes((forked / segment_name(2)).read_bytes())
     with pytest.raises(LogRefusedError, match="does not continue segment-00000001"):
         read(ours)
     second.unlink()
-    with pytest.raises(LogRefusedError, match="segment-00000002.log is missing"):
+    with pytest.raises(LogRefusedError, match=r"segment-00000002.log is missing"):
         read(ours)
     second.write_bytes(original)
     with pytest.raises(LogRefusedError, match="this is log 6f6f"):
@@ -261,9 +261,13 @@ def test_a_failed_or_short_write_is_an_error_never_a_success(tmp_path: Path, cal
     log.append(1, 1, 2, 0, 0, payload(1))
     log.sync()
     files.call = call
-    with pytest.raises(StorageError) as caught:
+
+    def write() -> None:
         log.append(2, 1, 2, 0, 0, payload(2))
         log.sync()
+
+    with pytest.raises(StorageError) as caught:
+        write()
     assert caught.value.no_space is (error == 28)
 
 
