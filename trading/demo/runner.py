@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from brokerage.kernel.clock import Clock
-from native.layout import EventFlag, EventType, OrdType, Stp, Tif
+from native.layout import Event, EventFlag, EventType, OrdType, Reject, Stp, Tif
 from trading.demo.model import InstrumentSpec, MarketModel, Quote
 from trading.engine import commands
 from trading.engine.gateway import EngineClient, EngineUnavailable, Outcome, Rejected, Unknown
@@ -26,7 +26,8 @@ TICK_S = 0.05
 SOURCE_DEMO = 9
 #: A market that is closed or halted is left alone for this long before it is tried again.
 PAUSE_S = 20.0
-PAUSE_CODES = {3002, 3003, 3004, 3009}
+PAUSE_CODES = {Reject.INSTRUMENT_CLOSED, Reject.INSTRUMENT_HALTED, Reject.GLOBAL_HALT, Reject.REDUCE_ONLY_STATE}
+GONE_CODES = {Reject.UNKNOWN_ORDER, Reject.TOO_LATE}
 
 
 @dataclass(frozen=True)
@@ -262,50 +263,49 @@ class DemoMarket:
         for event in outcome.events:
             self._on_event(event, slot)
 
-    def _on_event(self, event: object, slot: Slot | None) -> None:
-        kind = event.type  # type: ignore[attr-defined]
+    def _on_event(self, event: Event, slot: Slot | None) -> None:
+        kind = event.type
         if kind == EventType.ORDER_FILLED:
             self._on_fill(event)
             return
         if kind in (EventType.ORDER_REJECTED, EventType.REPLACE_REJECTED):
-            if event.reason in PAUSE_CODES:  # type: ignore[attr-defined]
-                self._pause(event.instrument)  # type: ignore[attr-defined]
-            elif kind == EventType.REPLACE_REJECTED and slot is not None:
-                # Filled or gone meanwhile (an investor took it), or it may not move there: start that level anew.
-                if event.reason in (5001, 5002):  # type: ignore[attr-defined]
-                    self._clear(slot)
+            if event.reason in PAUSE_CODES:
+                self._pause(event.instrument)
+            elif slot is not None and kind == EventType.REPLACE_REJECTED and event.reason in GONE_CODES:
+                # An investor took it meanwhile: start that level anew.
+                self._clear(slot)
             return
         if kind == EventType.ORDER_ACCEPTED:
             if slot is not None:
-                slot.order_id, slot.price = event.order_id, event.price  # type: ignore[attr-defined]
-                slot.leaves, slot.cum = event.leaves, 0  # type: ignore[attr-defined]
+                slot.order_id, slot.price = event.order_id, event.price
+                slot.leaves, slot.cum = event.leaves, 0
                 self._by_order[slot.order_id] = slot
-            elif event.flags & EventFlag.BOOK:  # type: ignore[attr-defined]
-                self._passive.append((event.account, event.order_id))  # type: ignore[attr-defined]
+            elif event.flags & EventFlag.BOOK:
+                self._passive.append((event.account, event.order_id))
             return
-        if kind == EventType.ORDER_RESTED and slot is None and event.account in self.takers:  # type: ignore[attr-defined]
-            self._passive.append((event.account, event.order_id))  # type: ignore[attr-defined]
+        if kind == EventType.ORDER_RESTED and slot is None and event.account in self.takers:
+            self._passive.append((event.account, event.order_id))
             return
-        owner = self._by_order.get(event.order_id)  # type: ignore[attr-defined]
+        owner = self._by_order.get(event.order_id)
         if owner is None:
             return
         if kind == EventType.ORDER_REPLACED:
-            owner.price, owner.leaves, owner.cum = event.price, event.leaves, event.cum_qty  # type: ignore[attr-defined]
+            owner.price, owner.leaves, owner.cum = event.price, event.leaves, event.cum_qty
         elif kind in (EventType.ORDER_CANCELED, EventType.ORDER_EXPIRED):
-            owner.leaves = event.leaves  # type: ignore[attr-defined]
-            if event.flags & EventFlag.TERMINAL:  # type: ignore[attr-defined]
+            owner.leaves = event.leaves
+            if event.flags & EventFlag.TERMINAL:
                 self._clear(owner)
 
-    def _on_fill(self, event: object) -> None:
-        account = event.account  # type: ignore[attr-defined]
-        signed = event.qty if event.side == 1 else -event.qty  # type: ignore[attr-defined]
-        key = (account, event.instrument)  # type: ignore[attr-defined]
+    def _on_fill(self, event: Event) -> None:
+        account = event.account
+        signed = event.qty if event.side == 1 else -event.qty
+        key = (account, event.instrument)
         self._inventory[key] = self._inventory.get(key, 0) + signed
         self.stats.fills += 1
-        slot = self._by_order.get(event.order_id)  # type: ignore[attr-defined]
+        slot = self._by_order.get(event.order_id)
         if slot is not None:
-            slot.leaves, slot.cum = event.leaves, event.cum_qty  # type: ignore[attr-defined]
-            if event.flags & EventFlag.TERMINAL:  # type: ignore[attr-defined]
+            slot.leaves, slot.cum = event.leaves, event.cum_qty
+            if event.flags & EventFlag.TERMINAL:
                 self._clear(slot)
 
     def _clear(self, slot: Slot) -> None:
