@@ -43,7 +43,12 @@ npm)
     "$npm" ci --ignore-scripts --no-audit --no-fund >>"$log" 2>&1 || fail "The page libraries could not be installed by npm: check the network connection and run the command again. See $log."
     ;;
 core)
-    command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || fail "A C compiler is missing: install one (on Debian: apt-get install gcc libc6-dev)."
+    # Python names the compiler it was built with; where that one is missing any other will do.
+    built_with=$(.venv/bin/python -c 'import sysconfig; print((sysconfig.get_config_var("CC") or "cc").split()[0])')
+    if ! command -v "${CC:-$built_with}" >/dev/null; then
+        CC=$(command -v gcc || command -v clang || command -v cc) || fail "A C compiler is missing: install one (on Debian: apt-get install gcc libc6-dev)."
+        export CC
+    fi
     .venv/bin/python -m native.build >>"$log" 2>&1 || fail "The C core could not be built: the compiler's words are at the end of $log (the Python headers are needed too; on Debian: apt-get install python3-dev)."
     ;;
 lock)
