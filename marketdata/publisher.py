@@ -30,6 +30,8 @@ QUOTES_NS = 250_000_000
 DEPTH = SHOWN_MAX
 TRADES_KEPT = 200
 STATUS_KEY = "md:status"
+#: Without a new one for this long the process is gone and its quotes are stale.
+STATUS_TTL_S = 6
 QUOTES_CHANNEL = "md:quotes"
 
 _encode = msgspec.json.Encoder().encode
@@ -271,7 +273,7 @@ class Publisher:
             **detail,
             "ts": rfc3339(self.clock.now_ns()),
         }
-        await self.valkey.set(STATUS_KEY, _encode(status))
+        await self.valkey.set(STATUS_KEY, _encode(status), ex=STATUS_TTL_S)
 
 
 def trade_row(state: InstrumentState, trade: Trade) -> dict[str, str]:

@@ -30,13 +30,17 @@ def quotes_get(symbols: Iterable[str]) -> dict[str, dict[str, Any]]:
     if not wanted:
         return {}
     try:
-        values = get_valkey().mget([quote_key(symbol) for symbol in wanted])
+        alive, *values = get_valkey().mget([STATUS_KEY, *[quote_key(symbol) for symbol in wanted]])
     except redis.RedisError as error:
         log.warning("quotes cannot be read: %s", error)
         return {}
-    return {
-        symbol: quote for symbol, value in zip(wanted, values, strict=True) if (quote := _decoded(value)) is not None
-    }
+    found = zip(wanted, map(_decoded, values), strict=True)
+    quotes = {symbol: quote for symbol, quote in found if quote is not None}
+    if alive is None:
+        # Nobody keeps them up to date any more; a reader must not take them for the market.
+        for quote in quotes.values():
+            quote["state"] = "stale"
+    return quotes
 
 
 def book_get(symbol: str, depth: int = DEPTH) -> dict[str, Any] | None:

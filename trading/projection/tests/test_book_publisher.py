@@ -22,19 +22,36 @@ class Market:
     """A core with two instruments and funded accounts, stamped as the sequencer does."""
 
     def __init__(self):
-        self.core = Core(CoreConfig(max_accounts=64, max_orders=4096, max_levels=4096, max_cl_ord_ids=4096, max_holds=64))
+        self.core = Core(
+            CoreConfig(max_accounts=64, max_orders=4096, max_levels=4096, max_cl_ord_ids=4096, max_holds=64)
+        )
         self.seq = 0
         self.orders = {}
         self.send(commands.asset_upsert(1, 6))
         self.send(commands.asset_upsert(2, 8))
         self.send(
             commands.instrument_upsert(
-                SPOT, kind=1, base_asset=2, quote_asset=1, tick_value=1, lot_minor=10, reference_price=1000, maker_ppm=100, taker_ppm=200
+                SPOT,
+                kind=1,
+                base_asset=2,
+                quote_asset=1,
+                tick_value=1,
+                lot_minor=10,
+                reference_price=1000,
+                maker_ppm=100,
+                taker_ppm=200,
             )
         )
         self.send(
             commands.instrument_upsert(
-                MARGIN, kind=2, base_asset=0, quote_asset=1, tick_value=1, lot_minor=1, reference_price=1000, margin_ppm=50_000
+                MARGIN,
+                kind=2,
+                base_asset=0,
+                quote_asset=1,
+                tick_value=1,
+                lot_minor=1,
+                reference_price=1000,
+                margin_ppm=50_000,
             )
         )
         for account in range(1, 6):
@@ -82,7 +99,9 @@ def _random_command(rng, market):
         return commands.order_cancel(order.account, order.order_id)
     if draw < 0.93:
         price = order.price if rng.random() < 0.4 else 1000 + rng.randint(-15, 15)
-        return commands.order_replace(order.account, order.order_id, price, max(1, order.order_qty + rng.randint(-10, 10)))
+        return commands.order_replace(
+            order.account, order.order_id, price, max(1, order.order_qty + rng.randint(-10, 10))
+        )
     if draw < 0.95:
         return commands.mass_cancel(account=account)
     return commands.order_cancel(order.account, order.order_id)
@@ -196,7 +215,9 @@ def test_a_comparison_waits_until_the_feed_is_there():
     asked_at = market.core.stats().event_seq
     later = market.send(commands.order_new(1, SPOT, BUY, OrdType.LIMIT, Tif.GTC, 970, 5))
     bridge.apply(late[0])
-    pipeline.check_book(SPOT, 50, [level[:2] for level in bids], [level[:2] for level in asks], asked_at, pipeline.watch.event_seq)
+    pipeline.check_book(
+        SPOT, 50, [level[:2] for level in bids], [level[:2] for level in asks], asked_at, pipeline.watch.event_seq
+    )
     assert pipeline.watch.counters.books_checked == 0
     for events in (*late[1:], later):
         bridge.apply(events)
