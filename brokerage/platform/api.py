@@ -51,9 +51,7 @@ class ApiView(APIView):
 
     def body(self, serializer: type[S]) -> dict[str, Any]:
         """The checked body."""
-        checked = serializer(data=self.request.data)
-        checked.is_valid(raise_exception=True)
-        return checked.validated_data
+        return serializer.check(self.request.data)
 
 
 def query_of(request: Request, serializer: type[S]) -> dict[str, Any]:
@@ -71,9 +69,7 @@ def query_of(request: Request, serializer: type[S]) -> dict[str, Any]:
                 field=name[:40],
             )
         values[name] = items[0]
-    checked = serializer(data=values)
-    checked.is_valid(raise_exception=True)
-    return checked.validated_data
+    return serializer.check(values)
 
 
 def idempotency_key(request: Request | HttpRequest, client_order_id: str | None = None) -> str | None:

@@ -35,9 +35,7 @@ class Sample(StrictSerializer):
 
 
 def check(data: dict[str, Any]) -> dict[str, Any]:
-    sample = Sample(data=data)
-    sample.is_valid(raise_exception=True)
-    return sample.validated_data
+    return Sample.check(data)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,28 @@ def test_the_budget_lasts_exactly() -> None:
 
 
 @pytest.mark.usefixtures("budgets")
+@pytest.mark.parametrize("limit", [99, 100, 120, 149, 150, 1000])
+def test_a_budget_taken_in_lots_lasts_exactly_too(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setitem(throttling.BUDGETS, "large", Budget(limit, 3600))
+    who = uuid.uuid4().hex
+    standings = [throttle_hit("large", who) for _ in range(limit + 5)]
+    assert [standing.used for standing in standings[:limit]] == list(range(1, limit + 1))
+    assert [standing.allowed for standing in standings[limit:]] == [False] * 5
+
+
+@pytest.mark.usefixtures("budgets")
+def test_two_processes_share_a_budget_and_never_pass_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(throttling.BUDGETS, "large", Budget(100, 3600))
+    who = uuid.uuid4().hex
+    lots: list[dict[str, list[int]]] = [{}, {}]
+    served = 0
+    for turn in range(300):
+        monkeypatch.setattr(throttling, "_lots", lots[turn % 2])
+        served += throttle_hit("large", who).allowed
+    assert served == 100
+
+
+@pytest.mark.usefixtures("budgets")
 def test_beyond_it_says_when_to_come_back() -> None:
     who = uuid.uuid4().hex
     for _ in range(3):
