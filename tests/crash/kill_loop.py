@@ -13,27 +13,22 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from brokerage.launch.embedded import EmbeddedServers
+from tests.live_platform import LivePlatform
 
-ROOT = Path(__file__).resolve().parents[2]
 VICTIMS = ("engine", "projector", "web")
+EMAILS = ("investor@demo.test", "investor2@demo.test")
 PASSWORD = "demo-Pass-2026"
 #: Limits of (buys, sells) near the demo market's start, inside the collars: some rest, some trade.
 PRICES = {
@@ -42,7 +37,6 @@ PRICES = {
     "US500": ("2450.0", "2560.0"),
     "BTC-USD": ("62000.00", ""),
 }
-START_S = 180.0
 
 
 @dataclass
@@ -65,23 +59,17 @@ class Sent:
 class Loop:
     """State of a run."""
 
-    port: int
-    var: Path
+    platform: LivePlatform
     seed: int
     sent: list[Sent] = field(default_factory=list)
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VICTIMS, 0))
     stop: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def base(self) -> str:
-        """Address of the portal."""
-        return f"http://127.0.0.1:{self.port}"
-
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, email: str = "") -> tuple[int, Any]:
         """One HTTP call: (status, JSON); (0, None) when no answer came."""
         request = urllib.request.Request(  # noqa: S310 - our own server on the loopback
-            f"{self.base}{path}", method=method, data=None if body is None else json.dumps(body).encode()
+            f"{self.platform.base}{path}", method=method, data=None if body is None else json.dumps(body).encode()
         )
         request.add_header("Content-Type", "application/json")
         if email:
@@ -142,12 +130,7 @@ class Loop:
             body["side"] = "buy"
         if rng.random() < 0.5:
             return {**body, "type": "market", "time_in_force": "ioc"}
-        price = {
-            "EUR-USD": ("1.07000", "1.10000"),
-            "XAU-USD": ("2350.00", "2450.00"),
-            "US500": ("2450.0", "2560.0"),
-            "BTC-USD": ("62000.00", ""),
-        }[symbol]
+        price = PRICES[symbol]
         return {
             **body,
             "type": "limit",
@@ -158,7 +141,7 @@ class Loop:
     def table(self) -> dict[str, int]:
         """Process ids by name."""
         with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads((self.var / "run" / "processes.json").read_text()))
+            return dict(json.loads((self.platform.var / "run" / "processes.json").read_text()))
         return {}
 
     def kill(self, name: str) -> None:
@@ -175,29 +158,18 @@ class Loop:
             if new not in (None, pid) and self.works(name):
                 return
             time.sleep(0.05)
-        raise SystemExit(f"{name} did not come back within 60 s: see {self.var / 'log' / (name + '.log')}")
+        raise SystemExit(f"{name} did not come back within 60 s: see {self.platform.var / 'log' / (name + '.log')}")
 
     def works(self, name: str) -> bool:
         """The successor is ready."""
         if name == "web":
             return self.call("GET", "/health/live")[0] == 200
-        return (self.var / "run" / f"{name}.ready").exists()
+        return (self.platform.var / "run" / f"{name}.ready").exists()
 
 
-def free_port() -> int:
-    """A free port below the ephemeral range."""
-    for port in range(18700, 18800):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise SystemExit("no free port between 18700 and 18800")
-
-
-def count(loop: Loop, environment: dict[str, str]) -> dict[str, Any]:
+def count(loop: Loop) -> dict[str, Any]:
     """All counts after the last kill, on a quiet platform."""
-    subprocess.run(
-        [sys.executable, "manage.py", "demo_rate", "0"], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
+    loop.platform.manage("demo_rate", "0")
     time.sleep(3)
     result: dict[str, Any] = {"sent": len(loop.sent), "acknowledged": 0, "refused": 0, "unknown": 0}
     result |= {
@@ -210,7 +182,7 @@ def count(loop: Loop, environment: dict[str, str]) -> dict[str, Any]:
     }
     for email in {sent.email for sent in loop.sent}:
         loop.sign_in(email)
-    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+    with psycopg.connect(loop.platform.environment["DATABASE_URL"]) as connection:
         rows = connection.execute(
             "SELECT cl_ord_id, count(*) FROM trading_order WHERE order_id > 0 AND cl_ord_id <> '' GROUP BY 1"
         ).fetchall()
@@ -243,15 +215,8 @@ def count(loop: Loop, environment: dict[str, str]) -> dict[str, Any]:
         fills = connection.execute("SELECT count(*) FROM trading_execution").fetchone()
         result["executions"] = fills[0] if fills else -1
     for name, arguments in (("reconcile", ["reconcile"]), ("rebuild_compare", ["rebuild_projection", "--compare"])):
-        run = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        result[name] = "0 breaks" if run.returncode == 0 else (run.stdout + run.stderr).strip()[-400:]
+        done = loop.platform.manage(*arguments, check=False)
+        result[name] = "0 breaks" if done.returncode == 0 else (done.stdout + done.stderr).strip()[-400:]
     return result
 
 
@@ -263,63 +228,40 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
-    var = Path(tempfile.mkdtemp(prefix="kill-loop-"))
-    loop = Loop(free_port(), var, arguments.seed)
-    environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
-    environment |= {
-        "BROKERAGE_VAR": str(var),
-        "BROKERAGE_ENV": "local",
-        "PORT": str(loop.port),
-        "DEMO": "1",
-        "DEMO_RATE": "40",
-    }
-    platform = subprocess.Popen(
-        [sys.executable, "-m", "brokerage.launch"], cwd=ROOT, env=environment, start_new_session=True
-    )
-    servers = EmbeddedServers(var)
-    environment |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
-    good = False
+    with LivePlatform(demo_rate=40, keep=arguments.keep) as platform:
+        loop = Loop(platform, arguments.seed)
+        result = run(loop, arguments.cycles)
+    print(json.dumps(result, indent=1))
+    zero = ("lost", "doubled", "retry_differs", "ledger_assets_not_zero", "ledger_commands_not_zero")
+    equal = result["reconcile"] == result["rebuild_compare"] == "0 breaks"
+    good = all(result[name] == 0 for name in zero) and equal and result["acknowledged"] > 0
+    print("good" if good else "BROKEN")
+    return 0 if good else 1
+
+
+def run(loop: Loop, cycles: int) -> dict[str, Any]:
+    """Send orders from two clients, kill in turn, then count."""
+    for email in EMAILS:
+        while not loop.sign_in(email):
+            time.sleep(0.2)
+    clients = [
+        threading.Thread(target=loop.trade, args=(email, number), daemon=True) for number, email in enumerate(EMAILS)
+    ]
+    for client in clients:
+        client.start()
+    rng = random.Random(loop.seed)
     try:
-        deadline = time.monotonic() + START_S
-        while not (loop.sign_in("investor@demo.test") and loop.sign_in("investor2@demo.test")):
-            if time.monotonic() > deadline or platform.poll() is not None:
-                raise SystemExit("the platform did not start")
-            time.sleep(0.5)
-        time.sleep(5)
-        clients = [
-            threading.Thread(target=loop.trade, args=(email, number), daemon=True)
-            for number, email in enumerate(("investor@demo.test", "investor2@demo.test"))
-        ]
-        for client in clients:
-            client.start()
-        rng = random.Random(arguments.seed)
-        for cycle in range(arguments.cycles):
+        for cycle in range(cycles):
             time.sleep(rng.uniform(0.2, 1.2))
             loop.kill(VICTIMS[cycle % len(VICTIMS)])
             if (cycle + 1) % 10 == 0:
                 print(f"{cycle + 1} kills, {len(loop.sent)} orders sent", flush=True)
         time.sleep(2)
-        loop.stop.set()
-        for client in clients:
-            client.join(20)
-        result = {"cycles": arguments.cycles, "kills": loop.kills, **count(loop, environment)}
-        print(json.dumps(result, indent=1))
-        zero = ("lost", "doubled", "retry_differs", "ledger_assets_not_zero", "ledger_commands_not_zero")
-        good = (
-            all(result[name] == 0 for name in zero)
-            and result["reconcile"] == result["rebuild_compare"] == "0 breaks"
-            and result["acknowledged"] > 0
-        )
     finally:
         loop.stop.set()
-        platform.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            platform.wait(60)
-        if not arguments.keep:
-            shutil.rmtree(var, ignore_errors=True)
-            shutil.rmtree(servers.socket_dir, ignore_errors=True)
-    print("good" if good else "BROKEN")
-    return 0 if good else 1
+    for client in clients:
+        client.join(20)
+    return {"cycles": cycles, "kills": loop.kills, **count(loop)}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""``make bench``: every figure of ``docs/performance.md``, measured one part after the other; ``--only core,engine`` chooses.
+
+Each part is a program of its own that writes JSON; this one runs them, starts a whole platform for those which need one, prints a summary and
+keeps everything in ``var/bench/latest.json``. Figures are medians; the machine's load is noted because it decides what wall clocks mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform as machine
+import subprocess
+import sys
+from typing import Any
+
+from brokerage.launch.embedded import EmbeddedServers
+from tests.live_platform import ROOT, LivePlatform
+
+OUT = ROOT / "var" / "bench"
+ALONE = {"core": ("-m", "native.bench"), "engine": ("-m", "trading.engine.bench")}
+LIVE = {
+    "rest": ("-m", "tests.bench.rest_bench", "--url"),
+    "hub": ("-m", "tests.bench.hub_bench", "--url"),
+    "fill": ("-m", "tests.bench.fill_latency", "--url"),
+}
+
+
+def run(name: str, arguments: tuple[str, ...], environment: dict[str, str] | None = None) -> Any:
+    """Run one part; its JSON, or the end of what it said when it failed."""
+    path = OUT / f"{name}.json"
+    path.unlink(missing_ok=True)
+    print(f"\n== {name}", flush=True)
+    done = subprocess.run(
+        [sys.executable, *arguments, "--json", str(path)], cwd=ROOT, env=environment, text=True, check=False
+    )
+    if done.returncode != 0 or not path.exists():
+        return {"failed": done.returncode}
+    return json.loads(path.read_text())
+
+
+def projector() -> Any:
+    """The projector against a database of its own."""
+    print("\n== projector", flush=True)
+    with EmbeddedServers(OUT / "servers") as servers:
+        environment = os.environ | {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "-v0", "--noinput"], cwd=ROOT, env=environment, check=True
+        )
+        done = subprocess.run(
+            [sys.executable, "manage.py", "bench_projector"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    print(done.stdout or done.stderr)
+    return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.returncode}
+
+
+def main() -> int:
+    """Run the chosen parts."""
+    parts = (*ALONE, "projector", *LIVE)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(parts))
+    chosen = parser.parse_args().only.split(",")
+    OUT.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {
+        "machine": f"{machine.machine()}, {os.cpu_count()} cores",
+        "load_at_start": os.getloadavg(),
+    }
+    for name, arguments in ALONE.items():
+        if name in chosen:
+            results[name] = run(name, arguments)
+    if "projector" in chosen:
+        results["projector"] = projector()
+    if set(LIVE) & set(chosen):
+        with LivePlatform(demo_rate=60) as live:
+            for name, arguments in LIVE.items():
+                if name in chosen:
+                    results[name] = run(name, (*arguments, live.base), live.environment)
+    results["load_at_end"] = os.getloadavg()
+    (OUT / "latest.json").write_text(json.dumps(results, indent=1))
+    failed = [name for name in chosen if isinstance(results.get(name), dict) and "failed" in results[name]]
+    print(f"\nAll figures: {OUT / 'latest.json'}" + (f"; FAILED: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""A whole platform of its own in a temporary folder, as `make run` starts it: for the kill loop and the benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+from brokerage.launch.embedded import EmbeddedServers
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 240.0
+
+
+def free_port() -> int:
+    """A free port below the ephemeral range: a client that reconnects to a dead one can never reach itself."""
+    for port in range(18700, 18800):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit("no free port between 18700 and 18800")
+
+
+class LivePlatform:
+    """Context manager: started and answering inside, stopped and removed after it (unless ``keep``)."""
+
+    def __init__(self, *, demo_rate: int = 40, keep: bool = False) -> None:
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.keep = keep
+        self.var = Path(tempfile.mkdtemp(prefix="brokerage-live-"))
+        self.servers = EmbeddedServers(self.var)
+        environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+        environment |= {"BROKERAGE_VAR": str(self.var), "BROKERAGE_ENV": "local", "PORT": str(self.port), "DEMO": "1"}
+        self._launch_environment = environment | {"DEMO_RATE": str(demo_rate)}
+        #: For management commands against the running platform.
+        self.environment = self._launch_environment | {
+            "DATABASE_URL": self.servers.database_url,
+            "REDIS_URL": self.servers.redis_url,
+            "DJANGO_SETTINGS_MODULE": "brokerage.settings",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> LivePlatform:
+        log = (self.var / "launch.log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "brokerage.launch"],
+            cwd=ROOT,
+            env=self._launch_environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        deadline = time.monotonic() + START_S
+        try:
+            while "Ready after" not in (self.var / "launch.log").read_text():
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise SystemExit(f"the platform did not start:\n{(self.var / 'launch.log').read_text()[-2000:]}")
+                time.sleep(0.2)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(60)
+        if not self.keep:
+            shutil.rmtree(self.var, ignore_errors=True)
+            shutil.rmtree(self.servers.socket_dir, ignore_errors=True)
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a management command against it."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def answers(self) -> bool:
+        """The web process is alive."""
+        try:
+            with urllib.request.urlopen(f"{self.base}/health/live", timeout=5) as answer:  # noqa: S310 - our own server
+                return bool(answer.status == 200)
+        except OSError:
+            return False
