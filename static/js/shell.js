@@ -44,7 +44,9 @@ market.onState((state, line) => {
   root.classList.toggle("is-offline", state === "reconnecting");
   paint("conn", () => {
     for (const el of $$("[data-conn]")) {
-      setText($("[data-conn-word]", el), live ? "Live" : state === "closed" ? "Not connected" : state === "connecting" ? "Connecting" : "Reconnecting");
+      // Pages without live prices have no connection to speak of.
+      el.hidden = state === "closed";
+      setText($("[data-conn-word]", el), live ? "Live" : state === "connecting" ? "Connecting" : "Reconnecting");
       $(".dot", el).className = `dot ${live ? "ok" : "warn"}`;
     }
   });

@@ -27,7 +27,7 @@ from trading.selectors.shapes import execution_json, order_event_json, order_jso
 from trading.views.state import account_state, account_totals, holding_symbols, page_account, page_accounts
 
 PAGE_ROWS = 50
-LADDER_ROWS = 12
+LADDER_ROWS = 10
 LAST_SYMBOL = "symbol"
 ORDERS_PAGE, FILLS_PAGE, LEDGER_PAGE = Page("orders", 1), Page("executions", 1), Page("ledger", 2)
 TIF_CHOICES = (

@@ -34,12 +34,33 @@ def _engine() -> Any:
         return None
 
 
+#: Figures of the market data process worth a reader's time: key, label.
+FEED_FIGURES = (
+    ("instruments", "Instruments"),
+    ("books_ready", "Order books ready"),
+    ("trades", "Trades since its start"),
+    ("frames", "Updates published"),
+    ("publish_failures", "Updates that could not be published"),
+    ("books_checked", "Books compared with the engine"),
+    ("books_wrong", "Books that differed"),
+    ("gaps", "Gaps in the feed"),
+    ("crossed", "Crossed books seen"),
+    ("reconnects", "Reconnects to the engine"),
+)
+
+
+def _feed_rows(feed: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """The figures that the market data process reported, in reading order; a figure it did not report is left out."""
+    return [(label, feed[key]) for key, label in FEED_FIGURES if feed and feed.get(key) is not None]
+
+
 @never_cache
 @require_safe
 def status(request: HttpRequest) -> HttpResponse:
     """Show whether each part works, with its own figures."""
     engine = _engine()
     projection = projection_get()
+    feed = feed_status_get()
     beats = health_of()
     names = [name for name in PROCESSES if name != "demo" or get_config().demo]
     processes = [{"name": name, "what": WHAT.get(name, ""), "beat": beats.get(name)} for name in names]
@@ -50,7 +71,8 @@ def status(request: HttpRequest) -> HttpResponse:
         "projection": projection,
         "lag": lag,
         "processes": processes,
-        "feed": feed_status_get(),
+        "feed": feed,
+        "feed_rows": _feed_rows(feed),
         "now": rfc3339(SYSTEM_CLOCK.now_ns()),
         "all_well": engine is not None
         and not projection.halted_reason
