@@ -18,14 +18,10 @@ from marketdata.history.simulated import Bars, simulate
 from marketdata.models import Candle, Instrument
 
 DAY_S = 86_400
-#: A year's volatility and the lots of an ordinary day, for the simulated stretches.
-PROFILES = {
-    "crypto": (0.65, 900_000),
-    "fx": (0.08, 400_000),
-    "stock": (0.28, 3_000_000),
-    "index": (0.18, 500_000),
-    "commodity": (0.32, 400_000),
-}
+#: A year's volatility, for the simulated stretches.
+VOLATILITY = {"crypto": 0.65, "fx": 0.08, "stock": 0.28, "index": 0.18, "commodity": 0.32}
+#: What trades in an ordinary simulated day, in quote units: about what the demo market does.
+DAILY_TURNOVER = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -79,13 +75,14 @@ def history_load(instrument: Instrument, *, seed: int, end_s: int, end_ticks: in
     if first_live is not None:
         end_s = min(end_s, first_live.open_time)
     recorded = _recorded_rows(instrument)
-    volatility, daily_lots = PROFILES[instrument.asset_class]
+    lot_value = end_ticks * instrument.tick_value
+    daily_lots = max(1, DAILY_TURNOVER * 10**instrument.quote.scale // lot_value)
     own_seed = int.from_bytes(hashlib.sha256(f"{seed} {instrument.symbol}".encode()).digest()[:8], "big")
     bars: list[Bars] = simulate(
         seed=own_seed,
         end_s=end_s,
         end_ticks=end_ticks,
-        volatility=volatility,
+        volatility=VOLATILITY[instrument.asset_class],
         daily_lots=daily_lots,
         since_s=recorded[-1][0] if recorded else 0,
     )

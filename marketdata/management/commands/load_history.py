@@ -12,6 +12,7 @@ class Command(BaseCommand):
     """Load recorded and simulated candles."""
 
     help = __doc__
+    requires_system_checks = ()
 
     def handle(self, *args: object, **options: object) -> None:
         """Load each instrument that has no history yet; prints one line for each."""
