@@ -128,23 +128,22 @@ def move_money(state: State, c: Command) -> int:
     if c.type != CommandType.DEPOSIT and c.amount > available:
         raise Refusal(Reject.INSUFFICIENT_FUNDS, qty=c.amount, leaves=available)
     if c.type == CommandType.DEPOSIT:
-        check_range(available + c.amount, asset.moved + c.amount)
+        check_range(available + held + c.amount, asset.moved + c.amount)
         asset.moved += c.amount
         state.credit(c.account, asset.index, c.amount)
         tell_balance(state, c.account, asset.index, amount=c.amount)
     elif c.type == CommandType.WITHDRAW:
-        check_range(available - c.amount, asset.moved - c.amount)
+        check_range(asset.moved - c.amount)
         asset.moved -= c.amount
         state.credit(c.account, asset.index, -c.amount)
         tell_balance(state, c.account, asset.index, amount=-c.amount)
     elif c.type == CommandType.TRANSFER:
-        check_range(state.balance(c.order_id, asset.index)[0] + c.amount)
+        check_range(sum(state.balance(c.order_id, asset.index)) + c.amount)
         state.credit(c.account, asset.index, -c.amount)
         state.credit(c.order_id, asset.index, c.amount)
         tell_balance(state, c.account, asset.index, amount=-c.amount, ref_id=c.order_id)
         tell_balance(state, c.order_id, asset.index, amount=c.amount, ref_id=c.account)
     else:
-        check_range(held + c.amount)
         if not state.hold_slots.room():
             raise Refusal(Reject.CAPACITY, qty=state.max_holds)
         hold = Hold(state.hold_slots.take(), c.account, asset.index, c.amount)
@@ -162,9 +161,7 @@ def end_hold(state: State, c: Command) -> None:
         raise Refusal(Reject.UNKNOWN_HOLD)
     asset = state.assets[hold.asset]
     release = c.type == CommandType.HOLD_RELEASE
-    if release:
-        check_range(state.balance(c.account, hold.asset)[0] + hold.amount)
-    else:
+    if not release:
         check_range(asset.moved - hold.amount)
     state.move_to_held(c.account, hold.asset, -hold.amount)
     if not release:

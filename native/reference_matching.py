@@ -130,10 +130,11 @@ def stays_in_range(state: State, taker: Order, maker: Order, listing: Instrument
     trial.assets = {index: copy.copy(asset) for index, asset in state.assets.items()}
     fill(trial, copy.copy(maker), listing, price, lots, listing.maker_ppm)
     fill(trial, copy.copy(taker), listing, price, lots, listing.taker_ppm)
-    numbers = [trial.accounts[0].available.get(listing.quote, 0), trial.assets[listing.quote].clearing]
-    for account in (taker.account, maker.account):
+    numbers = [trial.assets[listing.quote].clearing]
+    for account in touched:
         for asset in {listing.quote} if listing.margin else {listing.quote, listing.base}:
-            numbers += trial.balance(account, asset)
+            available, held = trial.balance(account, asset)
+            numbers += [available, available + held]
     return all(abs(number) <= LIMIT for number in numbers)
 
 

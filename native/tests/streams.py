@@ -28,6 +28,9 @@ class Profile:
     prices: tuple[int, int] = (95, 105)
     qty_max: int = 20
     cash: int = 5_000_000
+    # Every so many commands the range of prices jumps by up to `drift` ticks, so that books outgrow any window of prices.
+    drift: int = 0
+    drift_every: int = 150
     id_rate: float = 0.4
     extreme_rate: float = 0.02
     # Relative weights of the commands.
@@ -71,6 +74,20 @@ PROFILES = {
         halt=1,
         config={"max_orders": 600, "max_cl_ord_ids": 400},
     ),
+    "drifting": Profile(
+        prices=(500_000, 500_040),
+        drift=12_000,
+        drift_every=600,
+        qty_max=5,
+        cash=10**12,
+        mass=0,
+        cancel=3,
+        time=1,
+        halt=1,
+        listing=1,
+        money=4,
+        config={"max_orders": 500, "max_levels": 500, "max_cl_ord_ids": 200},
+    ),
     "poor": Profile(cash=3_000, money=20),
     "tiny": Profile(
         config={
@@ -97,6 +114,7 @@ class Stream:
         self.seq = 0
         self.now = 1_000
         self.day = 0
+        self.shift = 0
         self.dead: list[int] = [0, 1, 1 << 32, 1 << 32 | 1, 2**64 - 1]
         self.setting_up = self._set_up()
 
@@ -117,6 +135,8 @@ class Stream:
 
     def make(self) -> bytes:
         self.seq += 1
+        if self.profile.drift and self.seq % self.profile.drift_every == 0:
+            self.shift = self.random.randint(-4, 4) * self.profile.drift
         self.now += self.random.choice((0, 0, 1, 3, 10))
         fields = next(self.setting_up, None) or self._any()
         kind = fields.pop("type")
@@ -177,7 +197,11 @@ class Stream:
     def _price(self) -> int:
         if self.random.random() < self.profile.extreme_rate / 3:
             return self.random.choice(EXTREME)
-        return self.random.randint(*self.profile.prices)
+        price = self.random.randint(*self.profile.prices)
+        # A few orders go to where prices were, or may be again.
+        if self.random.random() < 0.1:
+            price += self.random.randint(-self.profile.drift, self.profile.drift)
+        return price + self.shift
 
     def _qty(self) -> int:
         if self.random.random() < self.profile.extreme_rate / 3:
@@ -316,7 +340,7 @@ class Stream:
         margin = index in (3, 4)
         quote, base = (1, 0) if index == 3 else (2, 0) if index == 4 else (1, 1 + index)
         low, high = self.profile.prices
-        collar = self.random.choice((0, 0, 50_000, 1_000_000))
+        collar = self.random.choice((0, 0, 50_000, 1_000_000)) if not self.profile.drift else 0
         rates = {"maker_ppm": 100 * index, "taker_ppm": 300}
         if not fresh and self.random.random() < 0.3:
             rates = {"maker_ppm": self.random.choice((0, 500)), "taker_ppm": self.random.choice((0, 700, 1_000_000))}

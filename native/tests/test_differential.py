@@ -16,6 +16,7 @@ import pytest
 from native import layout
 from native.core import Core, CoreConfig
 from native.layout import ANY, CommandType, Event, EventFlag, EventType, Reject
+from native.reference import ReferenceConfig, ReferenceCore
 from native.tests.streams import PROFILES, Profile, Stream
 
 COMMANDS = int(os.environ.get("DIFF_COMMANDS", "120000"))
@@ -92,6 +93,8 @@ class Pair:
         core.check()
         assert core.stats() == reference.stats(), where
         assert core.orders_of(ANY, limit=10_000) == reference.orders_of(ANY, limit=10_000), where
+        for order_id in (*reference.state.orders, *self.stream.dead):
+            assert core.order(order_id) == reference.order(order_id), (where, order_id)
         for instrument in range(core.config.max_instruments):
             assert core.depth(instrument, 100) == reference.depth(instrument, 100), (where, instrument)
             assert core.reference_price(instrument) == reference.reference_price(instrument), (where, instrument)
@@ -205,6 +208,51 @@ def test_streams_reach_what_they_are_for(name: str) -> None:
 @pytest.mark.parametrize(("name", "seed"), REGRESSIONS)
 def test_seeds_that_once_differed(name: str, seed: int) -> None:
     run(name, seed, 3_000)
+
+
+def test_a_market_that_walks_far_up_and_down_leaving_orders_behind() -> None:
+    """Prices leave and come back to any window of prices a book may keep, with old orders inside and outside of it."""
+    rolls = random.Random(8)
+    config = PROFILES["deep"].capacities() | {"max_orders": 6_000, "max_levels": 6_000, "max_cl_ord_ids": 2}
+    reference = ReferenceCore(ReferenceConfig(**config))
+    seq, flow = 0, []
+    centres = [100_000 + 3_000 * step for step in (*range(12), *range(12, -12, -1), *range(-12, 1))]
+    for index in (1, 2):
+        flow.append({"type": CommandType.ASSET_UPSERT, "instrument": index, "side": 6})
+    flow.append({
+        "type": CommandType.INSTRUMENT_UPSERT, "instrument": 1, "ord_type": 1, "order_id": 2 << 32 | 1, "amount": 1, "aux": 1,
+        "price": 100_000, "cl_ord_id": layout.pack_instrument_data(),
+    })  # fmt: skip
+    for account in (1, 2):
+        flow.append({"type": CommandType.ACCOUNT_UPSERT, "account": account})
+        for asset in (1, 2):
+            money = {"instrument": asset, "amount": 10**15, "cl_ord_id": f"d{asset}"}
+            flow.append({"type": CommandType.DEPOSIT, "account": account, **money})
+    for centre in centres:
+        for _ in range(60):
+            side, away = rolls.choice((1, 2)), rolls.choice((rolls.randint(-3, 60), rolls.randint(60, 9_000)))
+            price = centre - away if side == 1 else centre + away
+            order = {
+                "account": rolls.choice((1, 2)),
+                "instrument": 1,
+                "side": side,
+                "price": price,
+                "qty": rolls.randint(1, 9),
+            }
+            flow.append({"type": CommandType.ORDER_NEW, "ord_type": 2, "tif": 1, **order})
+    with Core(CoreConfig(**config)) as core:
+        for fields in flow:
+            seq += 1
+            command = layout.pack_command(fields.pop("type"), seq=seq, time_ns=seq, **fields)
+            assert decoded(bytes(core.apply(command))) == decoded(reference.apply(command))
+            if seq % 200 == 0:
+                core.check()
+                assert core.depth(1, 5_000) == reference.depth(1, 5_000)
+                assert core.digest() == reference.digest()
+        core.check()
+        assert core.digest() == reference.digest()
+        assert core.stats().matches > 200
+        assert core.stats().live_orders > 200
 
 
 # -- the same commands another way ------------------------------------------------------------

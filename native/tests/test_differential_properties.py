@@ -7,8 +7,10 @@ the failing commands (and the blob to reproduce them). Long seeded runs are in t
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -255,3 +257,51 @@ def test_orders_at_the_edge_of_the_range(cash: int, fees: bool, flow: list[dict[
         "max_holds": 5, "max_fills_per_command": 8, "max_cancels_per_command": 8,
     }  # fmt: skip
     both(config, house(cash, fees) + flow)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_balances_at_the_brink(seed: int) -> None:
+    """One account owns nearly all that can be owned: matches, releases and transfers that would pass 2^62 must not happen."""
+    rolls = random.Random(seed)
+    rates = {"maker_ppm": 1_000, "taker_ppm": 20_000} if seed % 2 else {}
+    flow = [
+        fields
+        for fields in house(1_000, False)
+        if (fields["type"], fields.get("instrument")) != (CommandType.DEPOSIT, 2)
+    ]
+    flow.append({
+        "type": CommandType.INSTRUMENT_UPSERT, "instrument": 3, "ord_type": 2, "order_id": 2, "amount": 2**37, "aux": 1, "price": 100,
+        "cl_ord_id": layout.pack_instrument_data(margin_ppm=1, **rates),
+    })  # fmt: skip
+    for account, amount in ((1, 2**62 - 2**47), (2, 2**46), (3, 2**46)):
+        flow.append(
+            {"type": CommandType.DEPOSIT, "account": account, "instrument": 2, "amount": amount, "cl_ord_id": "d"}
+        )
+    for step in range(300):
+        roll = rolls.random()
+        if roll < 0.75:
+            flow.append({
+                "type": CommandType.ORDER_NEW, "account": rolls.randint(1, 3), "instrument": 3, "side": rolls.choice((1, 2)),
+                "price": rolls.choice((50, 100, 200, 400, 800)), "qty": rolls.randint(1, 6), "ord_type": OrdType.LIMIT,
+                "tif": rolls.choice((Tif.GTC, Tif.GTC, Tif.IOC)), "stp": rolls.choice((0, 0, 0, 2, 4)),
+            })  # fmt: skip
+        elif roll < 0.9:
+            kind = rolls.choice((CommandType.HOLD, CommandType.HOLD, CommandType.TRANSFER, CommandType.DEPOSIT))
+            amount = rolls.choice((1, 2**30, 2**43, 2**45, 2**46))
+            account, other = rolls.choice((0, 1, 2, 3)), 1
+            fields = {
+                "account": account,
+                "instrument": 2,
+                "amount": amount,
+                "order_id": other if kind == CommandType.TRANSFER else 0,
+            }
+            flow.append({"type": kind, "cl_ord_id": f"m{step}", **fields})
+        else:
+            kind = rolls.choice((CommandType.HOLD_RELEASE,) * 9 + (CommandType.HOLD_SETTLE,))
+            hold_id = rolls.randint(1, 9) << 32 | rolls.randint(1, 5)
+            flow.append({"type": kind, "account": rolls.choice((1, 1, 2)), "order_id": hold_id})
+    config = {
+        "max_assets": 4, "max_instruments": 4, "max_accounts": 6, "max_orders": 50, "max_levels": 50, "max_cl_ord_ids": 50,
+        "max_holds": 5, "max_fills_per_command": 8, "max_cancels_per_command": 8,
+    }  # fmt: skip
+    both(config, flow)

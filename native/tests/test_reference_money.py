@@ -116,6 +116,20 @@ def test_a_match_that_would_overflow_a_balance_is_not_made(house: House, price: 
         assert house.core.reference_price(5) == 100
 
 
+def test_what_is_held_counts_towards_the_largest_balance(house: House) -> None:
+    house.listing(5, 2, base=0, quote=EUR, price=100, margin_ppm=1)
+    house.deposit(1, EUR, LIMIT - 2_000)
+    house.deposit(2, EUR, 1_000)
+    house.deposit(3, EUR, 1_000)
+    hold = house.one(CommandType.HOLD, account=1, instrument=EUR, amount=5_000, cl_ord_id="h").order_id
+    house.sell(2, 100, 10, instrument=5)
+    house.buy(1, 100, 10, instrument=5)
+    house.buy(3, 301, 10, instrument=5)
+    # 2 010 profit would fit into available alone, but not once the hold comes back.
+    assert house.sell(1, 301, 10, instrument=5)[-1].reason == CancelReason.FILL_LIMIT
+    assert house.one(CommandType.HOLD_RELEASE, account=1, order_id=hold).quote_a == LIMIT - 2_001
+
+
 # -- listing ---------------------------------------------------------------------------------------
 
 
