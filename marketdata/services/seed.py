@@ -76,13 +76,13 @@ LISTINGS = (
 )
 
 
+def _last_close(symbol: str) -> Decimal:
+    return max(recorded_bars(symbol), key=lambda bar: bar.open_time).close
+
+
 def _listing_price(listing: Listing) -> int:
-    tick = Decimal(listing.tick)
-    if listing.price:
-        price = Decimal(listing.price)
-    else:
-        price = max(recorded_bars(listing.symbol), key=lambda bar: bar.open_time).close
-    return int((price / tick).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    price = Decimal(listing.price) if listing.price else _last_close(listing.symbol)
+    return int((price / Decimal(listing.tick)).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 def _history_source(symbol: str) -> str:

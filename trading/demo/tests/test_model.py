@@ -1,5 +1,6 @@
 """The demo market's model: deterministic by seed, always two-sided, alive."""
 
+import itertools
 import statistics
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_long_maker_leans_down_and_a_short_one_up() -> None:
 def test_takers_cluster_and_persist() -> None:
     takes = [item[1] for item in _run(3, 6_000) if len(item) == 2]
     signs = [1 if take.side == 1 else -1 for take in takes]  # type: ignore[attr-defined]
-    pairs = [a * b for a, b in zip(signs, signs[1:], strict=False)]
+    pairs = [a * b for a, b in itertools.pairwise(signs)]
     assert statistics.mean(pairs) > 0.1
 
 
