@@ -130,7 +130,7 @@ class MarketDataRunner:
         except (DatabaseError, OffsetMovedError) as error:
             log.warning("the last changes were not stored, they are read from the feed again: %s", error)
         finally:
-            await self._in_thread(connection.close)
+            await self._in_thread(_close_connection)
             self._thread.shutdown()
         for task in done - {stopping}:
             task.result()
@@ -147,7 +147,7 @@ class MarketDataRunner:
                 if await work():
                     return True
             except (DatabaseError, redis.RedisError, OSError) as error:
-                await self._in_thread(connection.close)
+                await self._in_thread(_close_connection)
                 log.warning("%s has to wait: %s", what, error)
             await asyncio.to_thread(heartbeat, "marketdata", "waiting", doing=what)
             await self._pause(RETRY_S)
@@ -375,7 +375,7 @@ class MarketDataRunner:
                     await self._in_thread(prints_trim, list(self.pipeline.states))
             except DatabaseError as error:
                 log.warning("candles cannot be stored, trying again: %s", error)
-                await self._in_thread(connection.close)
+                await self._in_thread(_close_connection)
                 await asyncio.sleep(RETRY_S)
                 if not await self._until_stopped(self._lock_again, "the writer's lock"):
                     return
@@ -416,3 +416,8 @@ class MarketDataRunner:
 
 def _levels(levels: Any) -> list[tuple[int, int]]:
     return [(level[0], level[1]) for level in levels]
+
+
+def _close_connection() -> None:
+    # Looked up where it runs: Django keeps a connection for each thread, and only its own thread may close it.
+    connection.close()
