@@ -15,7 +15,10 @@ def _model_top(levels, side, depth):
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.integers(1, 40), st.integers(-30, 30)), max_size=150), st.integers(1, 6))
+@given(
+    st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.integers(1, 40), st.integers(-30, 30)), max_size=150),
+    st.integers(1, 6),
+)
 def test_a_client_that_applies_every_difference_holds_the_shown_levels(changes, depth):
     book, model = LevelBook(), {BUY: {}, SELL: {}}
     view = BookView(depth, str, str)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,13 +101,15 @@ def test_larger_bars_equal_the_roll_up_of_smaller_ones_to_the_last_lot(steps):
         trades.append((price, qty, now))
     bars = _minute_bars(trades)
     by_frame = {frame: [bars[key] for key in sorted(bars) if key[0] == frame] for frame in FRAMES}
-    for small, large in zip(FRAMES, FRAMES[1:], strict=False):
+    for small, large in pairwise(FRAMES):
         assert roll_up(by_frame[small], large) == by_frame[large]
     total = sum(qty for _, qty, _ in trades)
     for frame in FRAMES:
         assert sum(bar.volume for bar in by_frame[frame]) == total
         assert sum(bar.trades for bar in by_frame[frame]) == len(trades)
-        assert all(bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high for bar in by_frame[frame])
+        assert all(
+            bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high for bar in by_frame[frame]
+        )
 
 
 @settings(max_examples=40, deadline=None)

@@ -25,7 +25,9 @@ from marketdata.topics import (
 
 def _book_frame(seq, prev, bids, asks, epoch=1):
     frame = BookFrame(symbol="X", epoch=epoch, seq=seq, prev=prev, bids=bids, asks=asks, ts="t")
-    text = json.dumps({"type": "book", "symbol": "X", "epoch": epoch, "seq": seq, "prev": prev, "bids": bids, "asks": asks, "ts": "t"})
+    text = json.dumps(
+        {"type": "book", "symbol": "X", "epoch": epoch, "seq": seq, "prev": prev, "bids": bids, "asks": asks, "ts": "t"}
+    )
     return frame, text
 
 
