@@ -32,6 +32,7 @@ from trading.projection.writer import FencedError, Writer
 log = logging.getLogger(__name__)
 
 ADVISORY_LOCK = 0x50524F4A
+NAME = "projector"
 BATCH_MAX = 4_000
 QUEUE_MAX = 64
 BEAT_S = 1.0
@@ -47,7 +48,10 @@ class HaltedError(Exception):
 
 
 class Projector:
-    """One projector. ``stopping`` is asked between transactions; ``on_ready`` is called once the offset and the feed are in place."""
+    """One projector. ``stopping`` is asked between transactions; ``on_ready`` is called once the offset and the feed are in place.
+
+    ``up_to`` ends the work exactly behind that command. Other names and locks are for rebuilding and measuring, which tell nobody.
+    """
 
     def __init__(
         self,
@@ -55,11 +59,12 @@ class Projector:
         *,
         stopping: Callable[[], bool],
         on_ready: Callable[[], None] = lambda: None,
-        name: str = "projector",
+        name: str = NAME,
         lock: int = ADVISORY_LOCK,
+        up_to: int | None = None,
     ) -> None:
         self.client = client
-        self._name, self._lock = name, lock
+        self._name, self._lock, self._up_to = name, lock, up_to
         self.stopping = stopping
         self.on_ready = on_ready
         self.projected = 0
@@ -74,11 +79,14 @@ class Projector:
         """Sequence of the last command that is stored."""
         return self._offset
 
+    def _done(self) -> bool:
+        return self.stopping() or (self._up_to is not None and self._offset >= self._up_to)
+
     # ---- life -------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Project until stopped; waits out an engine or a database that is away."""
-        while not self.stopping():
+        while not self._done():
             try:
                 self._open()
                 self._consume()
@@ -117,7 +125,8 @@ class Projector:
         state, _ = ProjectionState.objects.get_or_create(pk=1)
         self._offset, self._journal_id = state.cmd_seq, state.journal_id
         self._reload()
-        publish_private_gap()
+        if self._name == NAME:
+            publish_private_gap()
 
     def _reload(self) -> None:
         self._applier = Applier(carried_load())
@@ -141,7 +150,7 @@ class Projector:
         reader.start()
         ready = False
         try:
-            while not self.stopping():
+            while not self._done():
                 items, epoch = self._gather(gathered)
                 if not ready:
                     self.on_ready()
@@ -201,7 +210,8 @@ class Projector:
 
     def _project(self, items: list[FeedItem], epoch: int) -> None:
         """Apply and store; on an event that cannot be, halve until the one command is found."""
-        items = [item for item in items if item.command.seq > self._offset]
+        last = self._up_to if self._up_to is not None else items[-1].command.seq
+        items = [item for item in items if self._offset < item.command.seq <= last]
         if not items:
             return
         if items[0].command.seq != self._offset + 1:
@@ -218,7 +228,8 @@ class Projector:
             self._project(items[:half], epoch)
             self._project(items[half:], epoch)
             return
-        publish_private_many(private_messages(batch))
+        if self._name == NAME:
+            publish_private_many(private_messages(batch))
 
     def _store(self, items: list[FeedItem], epoch: int) -> Batch:
         if self._applier is None or self._writer is None:
