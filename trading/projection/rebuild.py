@@ -44,7 +44,7 @@ def _digests() -> list[TableDigest]:
             columns = [field.column for field in fields]
             row = "ROW(" + ", ".join(f'"{column}"' for column in columns) + ")::text"
             cursor.execute(
-                f'SELECT count(*), COALESCE(sum(hashtextextended({row}, 0)::numeric), 0)::text FROM "{model._meta.db_table}"'
+                f'SELECT count(*), COALESCE(sum(hashtextextended({row}, 0)::numeric), 0)::text FROM "{model._meta.db_table}"'  # noqa: S608
             )
             rows, digest = cursor.fetchone()
             result.append(TableDigest(model._meta.db_table, rows, digest))
