@@ -135,7 +135,6 @@ class SimDisk:
     def lose_power(self) -> None:
         """Become what the disk holds when the machine comes back."""
         names = dict(self._durable_names)
-        inodes = {path: inode for path, inode in self._names.items()}
         created: dict[Path, Inode] = {}
         # Replay a prefix of the name changes over the durable names, with the inodes they were about.
         born = self._births()
@@ -146,7 +145,6 @@ class SimDisk:
                 names[target] = names.pop(path)
             elif kind == "remove":
                 names.pop(path, None)
-        del inodes
         for inode in {id(inode): inode for inode in names.values()}.values():
             self._settle(inode)
         self._names = names

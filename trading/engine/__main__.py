@@ -21,6 +21,7 @@ from brokerage.config import get_config
 from brokerage.kernel.clock import SYSTEM_CLOCK
 from brokerage.kernel.errors import DamageError
 from brokerage.kernel.files import StorageError
+from trading.engine.eventlog import RING_BYTES
 from trading.engine.journal import SEGMENT_SIZE, JournalLockedError
 from trading.engine.runtime import LOW_WATER, SNAPSHOT_EVERY, EngineOptions, EngineRuntime
 from trading.engine.server import EngineServer
@@ -72,6 +73,7 @@ def _parse(arguments: list[str] | None) -> tuple[EngineOptions, Path, tuple[str,
     )
     parser.add_argument("--snapshot-every", type=int, default=SNAPSHOT_EVERY, help="commands between snapshots")
     parser.add_argument("--digest-every", type=int, default=65_536, help="commands between digests in the journal")
+    parser.add_argument("--ring-kib", type=int, default=RING_BYTES >> 10, help="memory for recent events of the feed")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--check", action="store_true", help="read every frame: CRC, chain, sequence; change nothing")
     group.add_argument(
@@ -84,7 +86,7 @@ def _parse(arguments: list[str] | None) -> tuple[EngineOptions, Path, tuple[str,
     options = EngineOptions(
         journal_dir=found.journal, socket_path=found.socket, durability=found.durability,
         segment_size=found.segment_kib << 10, low_water=found.low_water_kib << 10, snapshot_every=found.snapshot_every,
-        digest_every=found.digest_every,
+        digest_every=found.digest_every, ring_bytes=found.ring_kib << 10,
     )  # fmt: skip
     tool = None
     if found.check or found.verify:

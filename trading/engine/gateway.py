@@ -295,17 +295,25 @@ class EngineClient:
     # -- feed ---------------------------------------------------------------------------------------------------------
 
     def feed(self, from_cmd_seq: int, *, idle_s: float | None = None) -> Iterator[FeedBatch]:
-        """Yield durable batches from a command sequence on (1 = the beginning, −1 = only new ones), for ever.
+        """Durable batches from a command sequence on (1 = the beginning, −1 = only new ones), for ever; subscribed at once.
 
         ``idle_s``: yield an empty batch when nothing came for so long. Raises EngineUnavailable when the engine goes away,
         FeedCutError when it refuses the place or cut us as too slow; subscribe again behind the last batch that came.
         """
         connection = _Socket(self.path, self.timeout_s)
+        self.hello = connection.hello
         try:
-            self.hello = hello = connection.hello
             connection.sock.sendall(wire.frame(wire.SUBSCRIBE, 0, wire.SUBSCRIBE_BODY.pack(from_cmd_seq)))
             connection.set_timeout(idle_s)
-            wanted = from_cmd_seq
+        except OSError as error:
+            connection.close()
+            raise EngineUnavailable(f"the feed ended: {error}") from error
+        return self._feed(connection, from_cmd_seq)
+
+    @staticmethod
+    def _feed(connection: _Socket, wanted: int) -> Iterator[FeedBatch]:
+        hello = connection.hello
+        try:
             while True:
                 try:
                     kind, _, payload = connection.read()

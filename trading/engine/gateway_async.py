@@ -215,7 +215,10 @@ class AsyncEngineClient:
     # -- feed ---------------------------------------------------------------------------------------------------------
 
     async def feed(self, from_cmd_seq: int, *, idle_s: float | None = None) -> AsyncIterator[FeedBatch]:
-        """Yield durable batches from a command sequence on, over a connection of its own. As EngineClient.feed."""
+        """Yield durable batches from a command sequence on, over a connection of its own. As EngineClient.feed.
+
+        Subscribed at the first iteration, so after a question name the sequence its answer was true at (cmd_seq + 1), not −1.
+        """
         reader, writer, hello = await _open(self.path, self.timeout_s)
         self.hello = hello
         pending: asyncio.Task[tuple[int, int, memoryview]] | None = None
