@@ -152,13 +152,13 @@ class Loop:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
         self.kills[name] += 1
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while time.monotonic() < deadline:
             new = self.table().get(name)
             if new not in (None, pid) and self.works(name):
                 return
             time.sleep(0.05)
-        raise SystemExit(f"{name} did not come back within 60 s: see {self.platform.var / 'log' / (name + '.log')}")
+        raise SystemExit(f"{name} did not come back within 150 s: see {self.platform.var / 'log' / (name + '.log')}")
 
     def works(self, name: str) -> bool:
         """The successor is ready."""
