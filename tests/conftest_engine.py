@@ -7,6 +7,7 @@ at its end, because three processes must see them: such tests do not use the ``d
     live_engine       engine subprocess on a temporary journal (module scope): .client .kill() .start() .stop()
     live_projection   projector subprocess following it
     live_platform     both, reference data listed, .trader(...), .rest(...)
+    live_market       market data process on top of it
     live_web          daphne over all of it: .url
 """
 
@@ -112,7 +113,6 @@ class LiveEngine(Child):
     def client(self) -> Any:
         """A client of this engine; the process-wide one of Django code is the same."""
         from trading.engine.gateway import EngineClient
-
         from trading.services.engine_access import set_engine_client
 
         if self._client is None:
@@ -308,6 +308,18 @@ def live_platform(live_engine: LiveEngine, live_projection: Child) -> LivePlatfo
     forget_caches()
     listing_sync(live_engine.client)
     return LivePlatform(live_engine, live_projection)
+
+
+@pytest.fixture(scope="module")
+def live_market(live_platform: LivePlatform, live_database: str) -> Iterator[Child]:
+    """The market data process, publishing books and quotes of the live platform."""
+    environment = {**live_platform.engine.environment, "DATABASE_URL": live_database}
+    market = Child("marketdata", [sys.executable, "manage.py", "run_marketdata"], environment, live_platform.engine.var)
+    try:
+        market.start()
+        yield market
+    finally:
+        market.stop()
 
 
 def free_port(low: int = 18850, high: int = 18899) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from tests.conftest_engine import LivePlatform, LiveWeb
+from tests.conftest_engine import Child, LivePlatform, LiveWeb
 
 #: Faults, broken shapes, answers without identity where one is needed: none is allowed.
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance,ignored_auth,unsupported_method"
@@ -58,7 +58,9 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_generated_requests_find_no_fault(live_platform: LivePlatform, live_web: LiveWeb, tmp_path: Path) -> None:
+def test_generated_requests_find_no_fault(
+    live_platform: LivePlatform, live_market: Child, live_web: LiveWeb, tmp_path: Path
+) -> None:
     trader = live_platform.trader("fuzz", {"USD": "1000000", "SOL": "1000"})
     # Something to find under the generated ids.
     body = {"symbol": "SOL-USD", "side": "buy", "type": "limit", "qty": "1", "price": "150", "client_order_id": "known"}
@@ -67,7 +69,8 @@ def test_generated_requests_find_no_fault(live_platform: LivePlatform, live_web:
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{live_web.url}/api/schema?format=json",
         "--url", live_web.url, "--checks", CHECKS, "--header", f"Authorization: Bearer {trader.token}",
-        "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--max-time", "60", "--seed", SEED,
+        "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--max-time", "30", "--seed", SEED,
+        "--generation-deterministic",
         "--continue-on-failure", "--include-path-regex", "^/api/v1/", "--exclude-path-regex", "auth/", "--request-timeout", "20", "--no-color",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False)
