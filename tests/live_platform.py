@@ -82,8 +82,8 @@ class LivePlatform:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(60)
         if not self.keep:
+            self.servers.remove()
             shutil.rmtree(self.var, ignore_errors=True)
-            shutil.rmtree(self.servers.socket_dir, ignore_errors=True)
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a management command against it."""

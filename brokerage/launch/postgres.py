@@ -86,6 +86,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop it, whoever started it; at once when it does not stop in half a minute."""
+        self.data = self._find_data()
         if self.pid() is None:
             return
         if self._bin == Path():
