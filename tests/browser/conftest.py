@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from tests.conftest_engine import PASSWORD, Child, LivePlatform, LiveWeb, Trader
 from tests.screenshots import CHROMIUM_ARGS, find_chromium
@@ -54,7 +55,9 @@ class Site:
     def orders(self, trader: Trader, status: str = "all") -> list[dict[str, Any]]:
         """The trader's orders, once the projection holds all that was done."""
         self.platform.settle()
-        return trader.api("GET", f"orders?status={status}").json()["results"]
+        answer = trader.api("GET", f"orders?status={status}")
+        assert answer.status_code == 200, (answer.content, dict(answer.headers))
+        return answer.json()["results"]
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +84,9 @@ def _child(name: str, site: LiveWeb) -> Child:
 def site(live_platform: LivePlatform, live_web: LiveWeb) -> Iterator[Site]:
     """The platform with market data and runners."""
     market, runners = _child("marketdata", live_web), _child("runners", live_web)
+    # One set of budgets is shared in Valkey, so this process must count in the same measure as the web process.
+    scale = settings.API_RATE_SCALE
+    settings.API_RATE_SCALE = int(live_web.child.environment["RATE_SCALE"])
     try:
         market.start()
         runners.start()
@@ -88,6 +94,7 @@ def site(live_platform: LivePlatform, live_web: LiveWeb) -> Iterator[Site]:
     finally:
         market.stop()
         runners.stop()
+        settings.API_RATE_SCALE = scale
 
 
 @pytest.fixture
