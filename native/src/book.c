@@ -351,3 +351,16 @@ void book_remove(core *c, instrument *in, u32 slot) {
         if (o->price == b->bid) b->bid = book_next(c, b, SIDE_BUY, o->price);
     } else if (o->price == b->ask) b->ask = book_next(c, b, SIDE_SELL, o->price);
 }
+
+/* The order a new one would queue behind or trade with, and in the latter case its account: brought in ahead of time, see core.c. */
+void book_look(const core *c, const instrument *in, u8 side, i64 price) {
+    const book *b = &in->book;
+    u32 i;
+    i64 best = side == SIDE_BUY ? b->ask : b->bid;
+    if ((side == SIDE_BUY ? price >= best : price <= best) && near_index(b, best, &i)) {
+        const order *m = &c->orders[b->levels[i].head];
+        TOUCH(account_at(c, m->account));
+        TOUCH(balance_at(c, m->account, in->quote_asset));
+        TOUCH(&c->orders[m->next]);
+    } else if (near_index(b, price, &i)) TOUCH(&c->orders[b->levels[i].tail]);
+}

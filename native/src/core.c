@@ -11,11 +11,13 @@
 #define CORE_BUILD_ID "unknown"
 #endif
 
-#define AHEAD 8 /* commands the prefetcher runs in front of the one being applied */
+#define GROUP 16 /* commands whose memory is brought in together */
 
 const char *core_build_id(void) { return CORE_BUILD_ID; }
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------------- */
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* Zeroed memory that costs nothing until it is touched. Returns NULL when there is none. */
 static void *map_memory(core *c, size_t count, size_t size) {
@@ -29,11 +31,18 @@ static void *map_memory(core *c, size_t count, size_t size) {
     return at;
 }
 
-/* The same for what is looked up at random: huge pages where the system gives them. */
+/*
+ * The same for what is looked up at random: on huge pages where the system gives them, as a miss of the address translation costs as much as one of the
+ * cache. Small tables stay on small pages.
+ */
 static void *map_hot(core *c, size_t count, size_t size) {
-    void *at = map_memory(c, count, size);
+    if (count * size < HUGE_PAGE) return map_memory(c, count, size);
+    size_t bytes = (count * size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    u8 *at = map_memory(c, bytes + HUGE_PAGE, 1);
+    if (!at) return NULL;
+    at += -(uintptr_t)at & (HUGE_PAGE - 1);
 #ifdef MADV_HUGEPAGE
-    if (at && count * size >= (size_t)4 << 20) (void)madvise(at, count * size, MADV_HUGEPAGE);
+    (void)madvise(at, bytes, MADV_HUGEPAGE);
 #endif
     return at;
 }
@@ -60,8 +69,8 @@ core *core_open(const core_config *config) {
     c->assets = map_memory(c, f.max_assets, sizeof(asset));
     c->instruments = map_memory(c, f.max_instruments, sizeof(instrument));
     c->orders = map_hot(c, (size_t)f.max_orders + 1, sizeof(order));
-    c->cold = map_memory(c, (size_t)f.max_orders + 1, sizeof(order_cold));
-    c->keys = map_memory(c, (size_t)f.max_orders + 1, sizeof(u64));
+    c->cold = map_hot(c, (size_t)f.max_orders + 1, sizeof(order_cold));
+    c->keys = map_hot(c, (size_t)f.max_orders + 1, sizeof(u64));
     c->heap = map_memory(c, (size_t)f.max_orders + 2, sizeof(u32));
     c->order_slots.free = map_memory(c, (size_t)f.max_orders + 1, sizeof(u32));
     c->holds = map_memory(c, (size_t)f.max_holds + 1, sizeof(hold));
@@ -69,11 +78,12 @@ core *core_open(const core_config *config) {
     c->hold_slots.free = map_memory(c, (size_t)f.max_holds + 1, sizeof(u32));
     c->fars = map_memory(c, (size_t)f.max_levels + 1, sizeof(far_level));
     c->scratch = map_memory(c, WINDOW, sizeof(level));
-    c->ids = map_memory(c, f.max_cl_ord_ids, sizeof(id_record));
+    c->ids = map_hot(c, f.max_cl_ord_ids, sizeof(id_record));
+    c->id_hashes = map_hot(c, f.max_cl_ord_ids, sizeof(u64));
     c->id_index = map_hot(c, (size_t)1 << c->id_bits, sizeof(u64));
     level *levels = map_memory(c, (size_t)f.max_instruments * WINDOW, sizeof(level));
     u64 *bits = map_memory(c, (size_t)f.max_instruments * WINDOW_WORDS * 2, sizeof(u64));
-    if (c->n_maps != 18) {
+    if (c->n_maps != 19) {
         core_close(c);
         return NULL;
     }
@@ -98,7 +108,7 @@ void core_close(core *c) {
     free(c);
 }
 
-/* ---- slots and events ------------------------------------------------------------------------------------------------------------ */
+/* ---- slots ------------------------------------------------------------------------------------------------------------ */
 
 /* Last freed first, else the next fresh one. The caller made sure that there is one. */
 u32 slot_take(slots *s) {
@@ -113,50 +123,48 @@ void slot_give(slots *s, u32 slot) {
     s->free[s->free_count++] = slot;
 }
 
-/* The next event, zero but for its header. core_apply made sure that there is room. */
-core_event *emit(core *c, const core_command *cmd, u16 type) {
-    core_event *e = &c->events[c->n_events++];
-    memset(e, 0, sizeof *e);
-    e->seq = ++c->event_seq;
-    e->cmd_seq = cmd->seq;
-    e->time_ns = cmd->time_ns;
-    e->type = type;
-    return e;
-}
-
 /* ---- the loop -------------------------------------------------------------------------------------------------------------------- */
 
-/* First look: bring in what is found from the command alone. */
-static void prefetch_far(const core *c, const core_command *cmd, u64 *hash) {
-    if (LIKELY(cmd->account < c->config.max_accounts)) {
-        PREFETCH(account_at(c, cmd->account));
-        if (cmd->type == CMD_ORDER_NEW && cmd->instrument < c->config.max_instruments) {
-            const instrument *in = &c->instruments[cmd->instrument];
-            PREFETCH(balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset));
-            if (is_margin(in)) PREFETCH(row_at(c, cmd->account, cmd->instrument));
-        }
-    }
-    if (cmd->order_id) {
-        u32 slot = (u32)cmd->order_id;
-        if (slot <= c->order_slots.top) PREFETCH(&c->orders[slot]);
-    }
+/*
+ * Bringing in memory ahead: GROUP commands are looked at twice before the first is applied, so that their cache and address translation misses overlap.
+ * Plain loads, not prefetch instructions: the latter are dropped when the translation misses too, which is the common case for tables of this size.
+ * They only read, and only memory that is always there; what they see decides nothing.
+ */
+
+/* First look: what is found from the command alone. */
+static inline void look_first(const core *c, const core_command *cmd, u64 *hash) {
+    if (LIKELY(cmd->account < c->config.max_accounts)) TOUCH(account_at(c, cmd->account));
     if (cmd->cl_ord_id[0] && cmd->type != CMD_INSTRUMENT_UPSERT) {
         *hash = id_hash(cmd->account, cmd->cl_ord_id);
-        PREFETCH(&c->id_index[(u32)(*hash >> 32) >> (32 - c->id_bits)]);
+        id_look(c, *hash);
+    }
+    if (cmd->type == CMD_ORDER_CANCEL || cmd->type == CMD_ORDER_REPLACE) {
+        u32 slot = (u32)cmd->order_id;
+        if (slot <= c->order_slots.top) {
+            TOUCH(&c->orders[slot]);
+            TOUCH(&c->keys[slot]);
+        }
     }
 }
 
-/* Second look, when those lines are here: the queue neighbours of an order that will leave. */
-static void prefetch_near(const core *c, const core_command *cmd) {
-    if (cmd->type != CMD_ORDER_CANCEL && cmd->type != CMD_ORDER_REPLACE) return;
-    u32 slot = (u32)cmd->order_id;
-    if (!slot || slot > c->order_slots.top) return;
-    const order *o = &c->orders[slot];
-    if (o->prev) PREFETCH(&c->orders[o->prev]);
-    if (o->next) PREFETCH(&c->orders[o->next]);
-    PREFETCH(&c->keys[slot]);
-    const instrument *in = &c->instruments[o->instrument];
-    PREFETCH(balance_at(c, o->account, o->side == SIDE_BUY ? in->quote_asset : in->base_asset));
+/* Second look, at what the first one found: balances, the neighbours of an order that will leave, the order it will queue behind or trade with. */
+static inline void look_second(const core *c, const core_command *cmd, u32 ahead) {
+    if (cmd->type == CMD_ORDER_NEW) {
+        if (cmd->instrument >= c->config.max_instruments || cmd->account >= c->config.max_accounts) return;
+        const instrument *in = &c->instruments[cmd->instrument];
+        TOUCH(balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset));
+        if (is_margin(in)) TOUCH(row_at(c, cmd->account, cmd->instrument));
+        book_look(c, in, cmd->side, cmd->price);
+        if (ahead < c->order_slots.free_count) TOUCH(&c->orders[c->order_slots.free[c->order_slots.free_count - 1 - ahead]]);
+    } else if (cmd->type == CMD_ORDER_CANCEL || cmd->type == CMD_ORDER_REPLACE) {
+        u32 slot = (u32)cmd->order_id;
+        if (slot > c->order_slots.top) return;
+        const order *o = &c->orders[slot];
+        const instrument *in = &c->instruments[o->instrument];
+        TOUCH(&c->orders[o->prev]);
+        TOUCH(&c->orders[o->next]);
+        TOUCH(balance_at(c, o->account, o->side == SIDE_BUY ? in->quote_asset : in->base_asset));
+    }
 }
 
 static void apply_one(core *c, const core_command *cmd, u64 hash) {
@@ -180,26 +188,28 @@ static void apply_one(core *c, const core_command *cmd, u64 hash) {
 }
 
 int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event *events, uint32_t cap, uint32_t *n_events) {
-    u64 hashes[AHEAD] = {0};
-    u32 done = 0;
+    u64 hashes[GROUP] = {0};
+    u32 done = 0, group = 0;
     *n_events = 0;
     if (cap < c->events_max) return -2;
     c->events = events;
     c->n_events = 0;
-    for (u32 i = 0; i < AHEAD && i < n; i++) prefetch_far(c, &commands[i], &hashes[i]);
     for (; done < n; done++) {
         const core_command *cmd = &commands[done];
+        if (done == group) {
+            group = n - done < GROUP ? n : done + GROUP;
+            for (u32 i = done; i < group; i++) look_first(c, &commands[i], &hashes[i - done]);
+            for (u32 i = done; i < group; i++) look_second(c, &commands[i], i - done);
+        }
         if (UNLIKELY(cap - c->n_events < c->events_max)) break;
         if (UNLIKELY(cmd->seq != c->cmd_seq + 1 || cmd->time_ns < c->time_ns)) {
             if (!done) return -1;
             break;
         }
-        u64 hash = hashes[done % AHEAD];
-        if (done + AHEAD < n) prefetch_far(c, &commands[done + AHEAD], &hashes[done % AHEAD]);
-        if (done + AHEAD / 2 < n) prefetch_near(c, &commands[done + AHEAD / 2]);
         c->cmd_seq = cmd->seq;
         c->time_ns = cmd->time_ns;
-        apply_one(c, cmd, hash);
+        apply_one(c, cmd, hashes[done % GROUP]);
+        if (c->id_pending) id_store(c);
         c->events[c->n_events - 1].flags |= EVF_LAST;
     }
     *n_events = c->n_events;

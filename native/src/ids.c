@@ -6,14 +6,23 @@
  */
 #include "internal.h"
 
-/* 0..36 characters 0x21..0x7E, then zeros up to 40. */
+#define BYTES(x) (0x0101010101010101ull * (x))
+
+/* 0..36 characters 0x21..0x7E, then zeros up to 40. Eight characters at a time; bit 7 of each byte carries the answers. */
 int id_form_ok(const char *id) {
-    u32 n = 0;
-    while (n < 40 && id[n] >= 0x21 && id[n] <= 0x7E) n++;
-    if (n > CORE_CL_ORD_ID_MAX) return 0;
-    for (; n < 40; n++)
-        if (id[n]) return 0;
-    return 1;
+    u64 w[5], bad, ended = 0;
+    memcpy(w, id, 40);
+    bad = w[4] >> 32; /* bytes 36..39 */
+    for (int k = 0; k < 5; k++) {
+        u64 word = w[k], low = word & BYTES(0x7F);
+        u64 some = (low + BYTES(0x7F)) & BYTES(0x80), printable = (low + BYTES(0x5F)) & BYTES(0x80), del = (low + BYTES(1)) & BYTES(0x80);
+        bad |= (word & BYTES(0x80)) | (some ^ printable) | del; /* no high bit, nothing of 0x01..0x20, no 0x7F */
+        u64 none = ~some & BYTES(0x80);
+        bad |= some & -(none & -none);                          /* nothing behind the first zero of this word */
+        bad |= some & -ended;                                   /* nor of an earlier one */
+        ended |= none != 0;
+    }
+    return !bad;
 }
 
 /* 128-bit multiply folded to 64. The constants have bytes no id can contain, so an id cannot make a factor zero. */
@@ -55,6 +64,15 @@ id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
     return NULL;
 }
 
+/* Bring in the index entry of an id that is coming, and that of a record it will soon push out when the ring is full. */
+void id_look(const core *c, u64 hash) {
+    TOUCH(&c->id_index[index_home(c, (u32)(hash >> 32))]);
+    if (c->id_count != c->config.max_cl_ord_ids || c->id_count < 64) return;
+    u32 soon = c->id_first + 16;
+    if (soon >= c->id_count) soon -= c->id_count;
+    TOUCH(&c->id_index[index_home(c, (u32)(c->id_hashes[soon] >> 32))]);
+}
+
 static void index_add(core *c, u64 hash, u32 position) {
     u32 mask = (1u << c->id_bits) - 1, tag = (u32)(hash >> 32), i = index_home(c, tag);
     while (c->id_index[i]) i = (i + 1) & mask;
@@ -76,7 +94,7 @@ static void index_drop(core *c, u64 hash, u32 position) {
 }
 
 void id_forget_oldest(core *c) {
-    index_drop(c, c->ids[c->id_first].hash, c->id_first);
+    index_drop(c, c->id_hashes[c->id_first], c->id_first);
     if (++c->id_first == c->config.max_cl_ord_ids) c->id_first = 0;
     c->id_count--;
 }
@@ -90,13 +108,10 @@ static u32 id_next_position(const core *c) {
     return (u32)(at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at);
 }
 
-/* Remember the command's id (known not to be remembered yet); the caller fills in the outcome. */
+/* Remember the command's id (known not to be remembered yet): the caller fills in the outcome, core_apply stores it when the command is done. */
 id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
-    if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
-    u32 position = id_next_position(c);
-    id_record *r = &c->ids[position];
-    c->id_count++;
-    index_add(c, hash, position);
+    id_record *r = &c->id_new;
+    c->id_pending = 1;
     r->hash = hash;
     r->body = body;
     memcpy(r->id, cmd->cl_ord_id, sizeof r->id);
@@ -113,6 +128,17 @@ id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
     return r;
 }
 
+/* Put id_new into the ring, in the place of the oldest when it is full. */
+void id_store(core *c) {
+    c->id_pending = 0;
+    if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
+    u32 position = id_next_position(c);
+    c->ids[position] = c->id_new;
+    c->id_hashes[position] = c->id_new.hash;
+    c->id_count++;
+    index_add(c, c->id_new.hash, position);
+}
+
 /* Take over a record of a snapshot. Returns 0 when it cannot be right. */
 int id_restore(core *c, const id_record *record) {
     char id[40] = {0};
@@ -122,6 +148,7 @@ int id_restore(core *c, const id_record *record) {
     if (hash != record->hash || id_find(c, hash, record->account, id)) return 0;
     u32 position = id_next_position(c);
     c->ids[position] = *record;
+    c->id_hashes[position] = hash;
     c->id_count++;
     index_add(c, hash, position);
     return 1;

@@ -28,6 +28,7 @@ __extension__ typedef unsigned __int128 u128;
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define PREFETCH(p) __builtin_prefetch((p), 1, 3)
+#define TOUCH(p) __asm__ volatile("" : : "r"(*(const volatile u8 *)(p)))
 
 _Static_assert(sizeof(core_command) == 128, "the command is a frame and a journal record");
 _Static_assert(sizeof(core_event) == 136, "layout.py and the feed count on it");
@@ -165,7 +166,10 @@ struct core {
     u32 far_top;                      /* highest node ever used */
     level *scratch;                   /* WINDOW, for moving a window */
 
-    id_record *ids;                   /* ring */
+    id_record *ids;                   /* ring; written once per id, read only for a duplicate */
+    u64 *id_hashes;                   /* the same ring, only the hash: what forgetting needs */
+    id_record id_new;                 /* of the running command */
+    int id_pending;                   /* id_new is to be stored when the command is done */
     u32 id_first, id_count;           /* oldest, how many */
     u64 *id_index;                    /* open addressing: tag << 32 | ring position + 1 */
     u32 id_bits;
@@ -207,6 +211,8 @@ static inline i64 ppm_ceil(i64 n, u32 ppm) {
 }
 
 static inline int in_range(i64 x) { return x >= -MAX_AMOUNT && x <= MAX_AMOUNT; }
+/* The whole is bounded, not its parts: a hold that is released, which nothing may refuse, then never takes available out of range. */
+static inline int balance_fits(const core_balance *b) { return in_range(b->available) && in_range(b->held) && (i128)b->available + b->held <= MAX_AMOUNT; }
 
 /* Add where overflow is impossible or caught afterwards by the sticky flag (see match_fits in match.c). */
 static inline void add_checked(core *c, i64 *x, i64 d) {
@@ -243,7 +249,25 @@ static inline int expires_before(const core *c, u32 a, u32 b) {
 
 /* ---- core.c ---------------------------------------------------------------------------------------------------------------------- */
 
-core_event *emit(core *c, const core_command *cmd, u16 type);
+/*
+ * The next event, zero but for its header. core_apply made sure that there is room. Written field by field: a memset of this size becomes a slow string
+ * instruction.
+ */
+static inline core_event *emit(core *c, const core_command *cmd, u16 type) {
+    core_event *e = &c->events[c->n_events++];
+    e->seq = ++c->event_seq;
+    e->cmd_seq = cmd->seq;
+    e->time_ns = cmd->time_ns;
+    e->type = type;
+    e->reason = e->flags = 0;
+    e->side = e->version = 0;
+    e->account = e->instrument = 0;
+    e->order_id = e->ref_id = 0;
+    e->price = e->qty = e->leaves = e->cum_qty = e->amount = e->pnl = 0;
+    e->base_a = e->base_b = e->quote_a = e->quote_b = 0;
+    return e;
+}
+
 u32 slot_take(slots *s);
 void slot_give(slots *s, u32 slot);
 
@@ -254,6 +278,7 @@ const level *book_level_peek(const core *c, const instrument *in, u8 side, i64 p
 void book_append(core *c, instrument *in, u32 slot);
 void book_remove(core *c, instrument *in, u32 slot);
 i64 book_next(const core *c, const book *b, u8 side, i64 price);
+void book_look(const core *c, const instrument *in, u8 side, i64 price);
 static inline i64 book_best(const book *b, u8 side) { return side == SIDE_BUY ? b->bid : b->ask; }
 static inline i64 book_none(u8 side) { return side == SIDE_BUY ? 0 : NO_ASK; }
 
@@ -277,9 +302,11 @@ void hold_command(core *c, const core_command *cmd);
 
 int id_form_ok(const char *id);
 u64 id_hash(u32 account_index, const char *id);
+void id_look(const core *c, u64 hash);
 u64 body_hash(const core_command *cmd);
 id_record *id_find(const core *c, u64 hash, u32 account_index, const char *id);
 id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body);
+void id_store(core *c);
 void id_forget_oldest(core *c);
 void id_forget_before(core *c, u32 day);
 int id_restore(core *c, const id_record *record);

@@ -341,11 +341,8 @@ static void side_restore(core *c, const instrument *in, order *o, const side_cop
 }
 
 static int side_fits(const core *c, const instrument *in, u32 a) {
-    const core_balance *q = balance_at(c, a, in->quote_asset);
-    if (!in_range(q->available) || !in_range(q->held)) return 0;
-    if (is_margin(in)) return 1;
-    const core_balance *b = balance_at(c, a, in->base_asset);
-    return in_range(b->available) && in_range(b->held);
+    if (!balance_fits(balance_at(c, a, in->quote_asset))) return 0;
+    return is_margin(in) || balance_fits(balance_at(c, a, in->base_asset));
 }
 
 /* The rare path near 2^62: make the match, look whether every balance stays in range, put everything back. */
@@ -360,7 +357,7 @@ static int match_fits(core *c, instrument *in, order *o, order *m, i64 px, i64 l
     settle(c, in, m, px, lots, notional, ppm_floor(notional, in->maker_ppm), m->leaves);
     settle(c, in, o, px, lots, notional, ppm_floor(notional, in->taker_ppm), money);
     int fits = !c->arithmetic_overflow && side_fits(c, in, m->account) && side_fits(c, in, o->account)
-        && in_range(balance_at(c, 0, in->quote_asset)->available) && in_range(c->assets[in->quote_asset].clearing);
+        && balance_fits(balance_at(c, 0, in->quote_asset)) && in_range(c->assets[in->quote_asset].clearing);
     c->arithmetic_overflow = 0;
     side_restore(c, in, o, &taker);
     side_restore(c, in, m, &maker);
@@ -438,7 +435,11 @@ static outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 mo
         level *lv = book_level(c, in, other, px);
         u32 maker = lv->head;
         order *m = &c->orders[maker];
-        if (m->next) PREFETCH(&c->orders[m->next]);
+        if (m->next) { /* the next maker's account, and the maker after that */
+            const order *after = &c->orders[m->next];
+            PREFETCH(account_at(c, after->account));
+            PREFETCH(&c->orders[after->next]);
+        }
         if (o->stp != STP_NONE && account_at(c, m->account)->stp_group == group) {
             if (o->stp == STP_DECREMENT) {
                 if (self_decrement(c, cmd, in, slot, maker, lv, &money, &order_qty)) break;

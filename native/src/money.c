@@ -25,7 +25,7 @@ static u16 money_refusal(const core *c, const core_command *cmd, i64 *qty, i64 *
     const core_balance *b = balance_at(c, a, x);
     i128 net = c->assets[x].net_deposits;
     if (cmd->type == CMD_DEPOSIT) {
-        if ((i128)b->available + cmd->amount > MAX_AMOUNT || net + cmd->amount > MAX_AMOUNT) return REJ_OVERFLOW;
+        if ((i128)b->available + b->held + cmd->amount > MAX_AMOUNT || net + cmd->amount > MAX_AMOUNT) return REJ_OVERFLOW;
         return REJ_NONE;
     }
     if (cmd->amount > b->available) {
@@ -34,9 +34,11 @@ static u16 money_refusal(const core *c, const core_command *cmd, i64 *qty, i64 *
         return REJ_INSUFFICIENT_FUNDS;
     }
     if (cmd->type == CMD_WITHDRAW && net - cmd->amount < -MAX_AMOUNT) return REJ_OVERFLOW;
-    if (cmd->type == CMD_TRANSFER && (i128)balance_at(c, (u32)cmd->order_id, x)->available + cmd->amount > MAX_AMOUNT) return REJ_OVERFLOW;
+    if (cmd->type == CMD_TRANSFER) {
+        const core_balance *to = balance_at(c, (u32)cmd->order_id, x);
+        if ((i128)to->available + to->held + cmd->amount > MAX_AMOUNT) return REJ_OVERFLOW;
+    }
     if (cmd->type == CMD_HOLD) {
-        if ((i128)b->held + cmd->amount > MAX_AMOUNT) return REJ_OVERFLOW;
         if (c->hold_slots.live == c->config.max_holds) {
             *qty = c->config.max_holds;
             return REJ_CAPACITY;
@@ -106,7 +108,7 @@ void hold_command(core *c, const core_command *cmd) {
     core_balance *b = balance_at(c, h->account, h->asset);
     i64 amount = h->amount;
     int settles = cmd->type == CMD_HOLD_SETTLE;
-    if (settles ? (i128)c->assets[h->asset].net_deposits - amount < -MAX_AMOUNT : (i128)b->available + amount > MAX_AMOUNT)
+    if (settles && (i128)c->assets[h->asset].net_deposits - amount < -MAX_AMOUNT)
         return command_reject(c, cmd, REJ_OVERFLOW, 0, 0);
     b->held -= amount;
     if (settles) c->assets[h->asset].net_deposits -= amount;

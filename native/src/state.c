@@ -317,7 +317,7 @@ static int check_ids(checker *k) {
         const id_record *r = &c->ids[at];
         char id[40] = {0};
         memcpy(id, r->id, sizeof r->id);
-        if (r->hash != id_hash(r->account, id) || id_find(c, r->hash, r->account, id) != r) return broken(k, 13, "id record %u is not found", at);
+        if (r->hash != c->id_hashes[at] || r->hash != id_hash(r->account, id) || id_find(c, r->hash, r->account, id) != r) return broken(k, 13, "id record %u is not found", at);
         if (r->day < day || r->day > c->trading_day) return broken(k, 13, "id record %u has a day out of order", at);
         day = r->day;
     }
@@ -334,7 +334,7 @@ static int check_money(checker *k, const i128 *costs) {
             const core_balance *b = balance_at(c, a, x);
             if (*held_at(k, a, x) != b->held) return broken(k, 4, "held of account %u, asset %u is %lld", a, x, (long long)b->held);
             if (b->available < 0 && !account_at(c, a)->took_loss) return broken(k, 6, "available of account %u, asset %u is %lld", a, x, (long long)b->available);
-            if (!in_range(b->available) || !in_range(b->held)) return broken(k, 6, "balance of account %u, asset %u is out of range", a, x);
+            if (!balance_fits(b)) return broken(k, 6, "balance of account %u, asset %u is out of range", a, x);
             total += (i128)b->available + b->held;
         }
         if (c->assets[x].clearing != -costs[x]) return broken(k, 8, "clearing of asset %u", x);
