@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import IO
 
 from brokerage.config import Config
+from brokerage.launch.addresses import remove_addresses, write_addresses
 from brokerage.launch.children import (
     LOG_BYTES_MAX,
     STOP_TIMEOUT_S,
@@ -176,6 +177,7 @@ class Supervisor:
             "DJANGO_SETTINGS_MODULE": "brokerage.settings",
             "PYTHONUNBUFFERED": "1",
         }
+        write_addresses(self.config)
 
     def _prepare(self) -> None:
         """Migrate and seed, unless neither the files that decide it nor the database have changed since the last time."""
@@ -342,6 +344,7 @@ class Supervisor:
                 wait([child.popen])
         if self.servers is not None:
             self.servers.stop()
+        remove_addresses(self.config)
         (self.config.run_dir / "processes.json").unlink(missing_ok=True)
 
     def _announce(self, seconds: float) -> None:

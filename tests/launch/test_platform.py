@@ -68,6 +68,16 @@ def test_starts_heals_and_starts_again() -> None:
                 check=True,
             ).stdout
             assert status.count(" up") == len(before)
+            # Another terminal needs no addresses: it finds the running platform's.
+            rate = subprocess.run(
+                [sys.executable, "manage.py", "demo_rate", "30"],
+                cwd=ROOT,
+                env=platform._launch_environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert rate.returncode == 0, rate.stderr
             wait_for(lambda: trades(platform) > 0, "the demo market trades")
 
             for name in ("valkey", "postgres", *NAMES):
