@@ -1,8 +1,10 @@
 """Builds the C core: `python -m native.build`.
 
-What for: turns native/src + native/include/core.h into native/_core.<platform>.so through cffi in API mode. Owns: the compiler flags, the build id (a hash of
-sources, flags and cffi version that is compiled in), the check whether a build is stale, and the lock that keeps two processes from building at once.
-Leaves to others: loading the result (native/core.py) and deciding whether building on first use is allowed (it is not in production).
+What for: turns native/src + native/include/core.h into native/_core.<platform>.so through cffi in API mode.
+Owns: the compiler flags, the build id (a hash of sources, flags and platform that is compiled in), the check whether a
+build is stale, and the lock that keeps two processes from building at once.
+Leaves to others: loading the result (native/core.py) and deciding whether building on first use is allowed (it is not in
+production).
 """
 
 from __future__ import annotations
@@ -20,9 +22,23 @@ NATIVE = Path(__file__).resolve().parent
 HEADER = NATIVE / "include" / "core.h"
 SOURCES = NATIVE / "src"
 MODULE = "_core"
-CFLAGS = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-fno-strict-aliasing", "-fno-semantic-interposition")
+CFLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    "-fno-semantic-interposition",
+)
 # The generated wrapper is not ours to keep warning-free on every compiler.
-WRAPPER_CFLAGS = ("-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-unused-function", "-Wno-cast-function-type")
+WRAPPER_CFLAGS = (
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+    "-Wno-unused-function",
+    "-Wno-cast-function-type",
+)
 
 
 class BuildError(Exception):
@@ -38,8 +54,17 @@ def build_id() -> str:
     digest = hashlib.sha256()
     for path in source_files():
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    digest.update(repr((CFLAGS, WRAPPER_CFLAGS, sysconfig.get_config_var("EXT_SUFFIX"), sysconfig.get_platform())).encode())
+    digest.update(
+        repr(
+            (CFLAGS, WRAPPER_CFLAGS, _compiler(), sysconfig.get_config_var("EXT_SUFFIX"), sysconfig.get_platform())
+        ).encode()
+    )
     return digest.hexdigest()[:16]
+
+
+def _compiler() -> str:
+    # setuptools reads CC itself; read here only to name the compiler when it is missing, and to rebuild when it changes.
+    return (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
 
 
 def library_path() -> Path:
@@ -68,7 +93,7 @@ def _compile(identity: str) -> None:
         import cffi
     except ImportError as error:  # pragma: no cover - requirements.txt has it
         raise BuildError("cffi is not installed; run `make setup`") from error
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    compiler = _compiler()
     if shutil.which(compiler) is None:
         raise BuildError(f"C compiler {compiler!r} not found; install gcc or clang and run `python -m native.build`")
     maker = cffi.FFI()

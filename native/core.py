@@ -1,8 +1,10 @@
 """The matching core from Python: one class over the C library.
 
-What for: the engine process, tests and benches drive the core through this class only. Owns: loading (and in local and test settings building) the
-library, buffers for commands and events, turning C structs of queries into NamedTuples. Leaves to others: byte layouts (native/layout.py), the meaning of
-everything (docs/engine.md), threads: a Core belongs to one thread, as the C core has no locks.
+What for: the engine process, tests and benches drive the core through this class only.
+Owns: loading (and in local and test settings building) the library, buffers for commands and events, turning C structs of
+queries into NamedTuples.
+Leaves to others: byte layouts (native/layout.py), the meaning of everything (docs/engine.md), threads: a Core belongs to
+one thread, as the C core has no locks.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class CoreSequenceError(CoreError):
     """A command's seq is not last + 1, or its time runs backwards: a bug of the caller. `events` are those of the commands before it."""
 
     def __init__(self, applied: int, events: bytes) -> None:
-        super().__init__(f"command {applied} of the batch does not continue the sequence or goes back in time; it and the rest were not applied")
+        super().__init__(
+            f"command {applied} of the batch does not continue the sequence or goes back in time; it and the rest were not applied"
+        )
         self.applied = applied
         self.events = events
 
@@ -151,6 +155,15 @@ def _config(config: CoreConfig) -> Any:
     return ffi.new("core_config *", asdict(config))
 
 
+_COMMANDS = ffi.typeof("core_command[]")
+
+
+def _commands(buffer: Any) -> Any:
+    if memoryview(buffer).nbytes & 127:  # cffi would drop the part of a command at the end
+        raise ValueError("the buffer is not a whole number of commands")
+    return ffi.from_buffer(_COMMANDS, buffer)
+
+
 def _row(kind: type, source: Any) -> Any:
     return kind._make([getattr(source, name) for name in kind._fields])  # type: ignore[attr-defined]
 
@@ -163,7 +176,9 @@ class Core:
         if _handle is None:
             _handle = lib.core_open(_config(self.config))
             if _handle == ffi.NULL:
-                raise ValueError(f"the core cannot be opened: a capacity is out of range, or memory is short ({self.config})")
+                raise ValueError(
+                    f"the core cannot be opened: a capacity is out of range, or memory is short ({self.config})"
+                )
         self._core = _handle
         self.events_max: int = lib.core_events_max(_handle)
         """Most events one command can cause; the smallest event buffer `apply_into` takes."""
@@ -208,13 +223,11 @@ class Core:
         The view is valid until the next call; copy it (`bytes(view)`) to keep it. Raises CoreSequenceError for commands that do not
         continue the sequence, ValueError for a buffer that is not whole commands.
         """
-        array = ffi.from_buffer("core_command[]", commands)
+        array = _commands(commands)
         total = len(array)
-        if total * 128 != ffi.sizeof(array):  # pragma: no cover - cffi rounds down, sizeof tells
-            raise ValueError("the buffer is not a whole number of commands")
         done = lib.core_apply(self._core, array, total, self._events, self._cap, self._n_events)
         if done == total:
-            return self._view[: self._n_events[0] * 136]
+            return self._view[: self._n_events[0] * layout.EVENT_SIZE]
         return self._apply_rest(array, total, done, self._n_events[0])
 
     def _apply_rest(self, array: Any, total: int, done: int, used: int) -> memoryview:
@@ -225,7 +238,9 @@ class Core:
                 old, cap = self._buffer, self._cap
                 self._set_buffer(cap * 2)
                 self._buffer[: used * layout.EVENT_SIZE] = memoryview(old)[: used * layout.EVENT_SIZE]
-            more = lib.core_apply(self._core, array + done, total - done, self._events + used, self._cap - used, self._n_events)
+            more = lib.core_apply(
+                self._core, array + done, total - done, self._events + used, self._cap - used, self._n_events
+            )
             if more < 0:
                 raise CoreSequenceError(done, bytes(self._view[: used * layout.EVENT_SIZE]))
             done += more
@@ -237,7 +252,7 @@ class Core:
 
         Fewer commands than given are applied when the next one's events might not fit. `events` must have room for `events_max`.
         """
-        array = ffi.from_buffer("core_command[]", commands)
+        array = _commands(commands)
         out = ffi.from_buffer("core_event[]", events, require_writable=True)
         done = lib.core_apply(self._core, array, len(array), out, len(out), self._n_events)
         if done == -2:

@@ -254,9 +254,8 @@ EVENT_STRUCT = struct.Struct("<QQqHHHBBIIQQqqqqqqqqqq")
 INSTRUMENT_DATA_STRUCT = struct.Struct("<iiiiqq8x")
 COMMAND_SIZE = 128
 EVENT_SIZE = 136
-assert COMMAND_STRUCT.size == COMMAND_SIZE
-assert EVENT_STRUCT.size == EVENT_SIZE
-assert INSTRUMENT_DATA_STRUCT.size == 40
+if (COMMAND_STRUCT.size, EVENT_STRUCT.size, INSTRUMENT_DATA_STRUCT.size) != (COMMAND_SIZE, EVENT_SIZE, 40):
+    raise ImportError("a format of native/layout.py does not have the size core.h gives it")
 
 # Where the sequencer stamps an already packed command.
 COMMAND_SEQ_OFFSET = 8
@@ -267,7 +266,7 @@ U64_STRUCT = struct.Struct("<Q")
 
 
 def pack_command(
-    type: int,  # noqa: A002 - the field's name
+    type: int,
     *,
     version: int = ABI_VERSION,
     flags: int = 0,
