@@ -163,7 +163,7 @@ class Loop:
     def works(self, name: str) -> bool:
         """The successor is ready."""
         if name == "web":
-            return self.call("GET", "/health/live")[0] == 200
+            return self.platform.answers()
         return (self.platform.var / "run" / f"{name}.ready").exists()
 
 
