@@ -143,12 +143,9 @@ def pack_frame(
     """The bytes of one frame."""
     if len(payload) % 8:
         raise ValueError("a payload is a multiple of 8 bytes long")
-    frame = bytearray(FRAME_HEADER_SIZE + len(payload))
-    FRAME_HEADER.pack_into(frame, 0, len(payload), 0, seq, epoch, frame_type, flags, prev_hash, time_ns)
-    frame[FRAME_HEADER_SIZE:] = payload
-    with memoryview(frame) as view:
-        _U32.pack_into(frame, 4, crc(view[CRC_START:], seed))
-    return bytes(frame)
+    head = FRAME_HEADER.pack(len(payload), 0, seq, epoch, frame_type, flags, prev_hash, time_ns)
+    body = b"".join((head[CRC_START:], payload))
+    return b"".join((head[:4], _U32.pack(crc(body, seed)), body))
 
 
 class LogReader:
@@ -338,6 +335,7 @@ class SegmentLog:
         """Where the frame before ``position`` starts; 0 = it is the segment's header."""
         self._fd = -1
         self._size = 0
+        self._name = ""
         self._ahead = folder / "next.segment"
         self.ahead_ready = False
         """The next segment is zero-filled already."""
@@ -354,6 +352,7 @@ class SegmentLog:
         self._remove_ahead()
         self.position, self.seq, self.last_offset = tail.position, tail.seq, tail.last_offset
         path = self.folder / segment_name(tail.position.segment)
+        self._name = path.name
         self._fd = self.files.open(path)
         self._size = self.files.size(self._fd)
         if tail.torn:
@@ -387,7 +386,7 @@ class SegmentLog:
     def _write(self, seq: int, epoch: int, frame_type: int, flags: int, time_ns: int, payload: Any) -> Position:
         index, offset, chain = self.position
         frame = pack_frame(seq, epoch, frame_type, flags, chain, time_ns, payload, crc=self.crc, seed=self.seed)
-        write_full(self.files, self._fd, frame, offset, segment_name(index))
+        write_full(self.files, self._fd, frame, offset, self._name)
         self.seq = seq
         self.last_offset = offset
         self.position = Position(index, offset + len(frame), short_hash(frame))
@@ -395,7 +394,7 @@ class SegmentLog:
 
     def sync(self) -> None:
         """Make everything appended durable."""
-        sync_data(self.files, self._fd, segment_name(self.position.segment))
+        sync_data(self.files, self._fd, self._name)
 
     def close(self) -> None:
         """Close the file. Does not sync."""
@@ -430,6 +429,7 @@ class SegmentLog:
     def _new_segment(self, index: int, first_seq: int, prev_hash: bytes) -> None:
         """Zeros and header are durable before the file gets its name; the name is durable before a frame is written."""
         path = self.folder / segment_name(index)
+        self._name = path.name
         try:
             self.prepare_next()
             self._fd = self.files.open(self._ahead)

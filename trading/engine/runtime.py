@@ -39,8 +39,8 @@ REASON_OVERLOADED = 9013
 PENDING_MAX = 65_536
 BATCH_MAX = 4096
 SNAPSHOT_EVERY = 250_000
-_RESTRICTED = frozenset({CommandType.TIME, CommandType.DAY_ROLL})
-_NEEDS_ROOM = frozenset({CommandType.ORDER_NEW, CommandType.ORDER_REPLACE})
+_RESTRICTED = frozenset({int(CommandType.TIME), int(CommandType.DAY_ROLL)})
+_NEEDS_ROOM = frozenset({int(CommandType.ORDER_NEW), int(CommandType.ORDER_REPLACE)})
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class EngineRuntime:
         self._inflight: Batch | None = None
         self._requests: list[Request] = []
         self._scheduled = False
+        self._alone = True
         self._snapshotting = False
         self._timer: asyncio.TimerHandle | None = None
         self.lock = FolderLock(options.journal_dir)
@@ -168,30 +169,42 @@ class EngineRuntime:
 
     # -- intake -------------------------------------------------------------------------------------------------------
 
-    def submit(self, request: Request) -> None:
-        """Take a request (packed commands); it is answered when durable."""
+    def submit(self, request: Request, *, kick: bool = True) -> None:
+        """Take a request (packed commands); it is answered when durable. Without ``kick`` the caller calls it soon."""
         if self._pending_commands + request.count > PENDING_MAX:
             self.refused_overload += request.count
             request.respond([(0, 0, REASON_OVERLOADED)] * request.count, b"")
             return
         self._pending.append(request)
         self._pending_commands += request.count
-        self._schedule()
+        if kick:
+            self._schedule()
 
-    def query(self, ask: Callable[[], None]) -> None:
+    def query(self, ask: Callable[[], None], *, kick: bool = True) -> None:
         """Run ``ask`` when everything the core has seen is durable."""
         self._queries.append(ask)
-        self._schedule()
+        if kick:
+            self._schedule()
+
+    def kick(self) -> None:
+        """Work on what was taken: at once while requests come one by one, one turn of the loop later when they come together."""
+        if self._inflight is None and not self._scheduled and (self._pending or self._queries):
+            if self._alone:
+                self._run()
+            else:
+                self._schedule()
 
     def refusal(self, commands: Any, count: int) -> list[int] | None:
         """Refusals by this process, one number per command (0 = none), or None when there are none.
 
         Commands only the sequencer may give are refused with 1002; with little disk space new orders and replaces with 9013.
         """
+        low = self.journal.low_space
+        if count == 1 and not low and commands[2] not in _RESTRICTED:
+            return None
         kinds = [
             int.from_bytes(commands[i + 2 : i + 4], "little") for i in range(0, count * COMMAND_SIZE, COMMAND_SIZE)
         ]
-        low = self.journal.low_space
         if not any(kind in _RESTRICTED or (low and kind in _NEEDS_ROOM) for kind in kinds):
             return None
         refused = [
@@ -241,6 +254,7 @@ class EngineRuntime:
             self._pending.extendleft(reversed(requests))
             self._pending_commands += sum(r.count for r in requests)
         self._inflight = batch
+        self._alone = len(batch.entries) <= 1
         self.batches += 1
         if self.options.durability == "fdatasync":
             self.writer.submit(batch)
@@ -294,6 +308,9 @@ class EngineRuntime:
         if not batch.entries:
             return
         counts = batch.event_counts
+        if len(batch.entries) == 1 and batch.count == 1:
+            batch.entries[0][0].respond([(batch.first_seq, counts[0], 0)], batch.events)
+            return
         first = batch.entries[0][1]
         offset = sum(counts[:first]) * EVENT_SIZE
         for request, index, count in batch.entries:

@@ -109,7 +109,7 @@ class Sequencer:
             if not own:
                 return None
             return self._finish(Batch(own, own_events, first_seq, own_count, time_ns), [])
-        joined = bytearray().join([part for _, part, _ in requests])
+        joined = bytearray(requests[0][1]) if len(requests) == 1 else bytearray().join([r[1] for r in requests])
         count = len(joined) // COMMAND_SIZE
         seq = first_seq + own_count
         for offset in range(layout.COMMAND_SEQ_OFFSET, len(joined), COMMAND_SIZE):

@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
             size = wire.LENGTH.unpack_from(buffer, offset)[0]
             if not 12 <= size <= wire.CLIENT_FRAME_MAX:
                 self.cut(wire.ERR_PROTOCOL, f"a frame of {size} bytes")
-                return
+                break
             if end - offset < 4 + size:
                 break
             _, kind, flags, request = wire.FRAME.unpack_from(buffer, offset)
@@ -163,9 +163,9 @@ class Connection(asyncio.Protocol):
                 self._frame(kind, request, payload)
             except ProtocolError as error:
                 self.cut(wire.ERR_PROTOCOL, str(error))
-                return
         self._buffer = buffer[offset:] if offset < end else b""
         self._watch_partial()
+        self.runtime.kick()
 
     def _watch_partial(self) -> None:
         """A frame that has begun must end in time (not while it is us who do not read)."""
@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
             if not count:
                 respond([], b"")
                 return
-        self.runtime.submit(Request(payload, count, respond))
+        self.runtime.submit(Request(payload, count, respond), kick=False)
         if self.inflight >= INFLIGHT_MAX:
             self._flow()
 
@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
             finally:
                 self._done(1)
 
-        self.runtime.query(ask)
+        self.runtime.query(ask, kick=False)
         if self.inflight >= INFLIGHT_MAX:
             self._flow()
 

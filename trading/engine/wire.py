@@ -146,8 +146,8 @@ class Preview(NamedTuple):
 
 def frame(kind: int, request: int, *parts: Any) -> bytes:
     """One frame."""
-    size = 12 + sum(map(len, parts))
-    return b"".join((FRAME.pack(size, kind, 0, request), *parts))
+    body = b"".join(parts)
+    return FRAME.pack(12 + len(body), kind, 0, request) + body
 
 
 def client_hello() -> bytes:
