@@ -306,7 +306,10 @@ def live_platform(live_engine: LiveEngine, live_projection: Child) -> LivePlatfo
     # Calendars are the runners' business: here every market is open.
     Instrument.objects.update(state=Instrument.State.ACTIVE)
     forget_caches()
-    listing_sync(live_engine.client)
+    try:
+        listing_sync(live_engine.client)
+    except Exception as error:
+        raise RuntimeError(f"the engine would not be seeded: {live_engine.tail()}") from error
     return LivePlatform(live_engine, live_projection)
 
 

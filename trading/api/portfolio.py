@@ -21,7 +21,6 @@ from brokerage.platform.reporting import CsvRenderer, csv_response
 from marketdata.selectors.instruments import asset_by_code
 from trading.api import schemas
 from trading.api.access import account_of, csv_rows, instrument_of
-from trading.engine.gateway import EngineUnavailable
 from trading.selectors.executions import execution_list_for
 from trading.selectors.ledger import KIND_NUMBERS, ledger_json, ledger_list_for
 from trading.selectors.orders import order_number
@@ -208,7 +207,7 @@ class StatusView(ApiView):
                 "cmd_seq": int(status.cmd_seq),
                 "event_seq": int(status.event_seq),
             }
-        except (EngineUnavailable, EngineUnavailableError):
+        except EngineUnavailableError:
             pass
         lag = max(0, engine["cmd_seq"] - projection.cmd_seq) if engine else None
         behind = bool(projection.halted_reason) or (lag or 0) > 10_000

@@ -11,7 +11,6 @@ from typing import Any
 
 from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.rejects import RejectCode
-from trading.engine.gateway import EngineUnavailable
 from trading.selectors.orders import order_by_client_id, order_get
 from trading.selectors.projection import projection_demand, projection_get
 from trading.services.engine_access import get_engine_client
@@ -29,7 +28,7 @@ def order_find(core_account: int, order_id: int) -> Row:
     if row is None:
         try:
             cmd_seq = int(get_engine_client().status().cmd_seq)
-        except (EngineUnavailable, EngineUnavailableError) as error:
+        except EngineUnavailableError as error:
             raise _not_found() from error
         if projection_get().cmd_seq < cmd_seq:
             projection_demand(cmd_seq)
@@ -46,7 +45,7 @@ def order_find_by_client_id(core_account: int, cl_ord_id: str) -> Row:
         return row
     try:
         outcome = get_engine_client().query_cl_ord_id(core_account, cl_ord_id)
-    except (EngineUnavailable, EngineUnavailableError) as error:
+    except EngineUnavailableError as error:
         raise RejectedError(
             RejectCode.ENGINE_UNAVAILABLE, "The order is not stored, and the engine cannot be asked."
         ) from error

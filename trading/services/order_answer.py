@@ -11,15 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.terms import OrdStatus, OrdType, Side, StpMode, TimeInForce
 from marketdata.selectors.instruments import InstrumentRef
 from native.layout import Event, EventFlag, EventType
 from trading.selectors.shapes import reject_numbers
 
 Row = dict[str, Any]
-
-_LIVE = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +182,3 @@ def refusal_of(
         code, needed=needed, available=available, price=price, side=side, instrument=instrument
     )
     return Refusal(int(code), shown, there, cmd_seq)
-
-
-def live(row: Row) -> bool:
-    """True while the order can still change."""
-    return row["ord_status"] in _LIVE
-
-
-def gone(code: int) -> bool:
-    """True for the two refusals that say there is no such live order."""
-    return code in (RejectCode.UNKNOWN_ORDER, RejectCode.TOO_LATE)
