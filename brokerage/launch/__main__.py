@@ -1,4 +1,7 @@
-"""``python -m brokerage.launch``: run the platform (``--only engine,web``); ``status`` and ``stop`` of the running one; ``remove`` its data."""
+"""``python -m brokerage.launch``: run the platform (``--only engine,web``); ``status`` and ``stop`` of the running one.
+
+``remove`` deletes its data; ``exec web`` becomes that one process (for systemd: see ``deploy/systemd``).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from brokerage.config import Config, ConfigError, get_config
+from brokerage.config import BASE_DIR, Config, ConfigError, get_config
 from brokerage.launch.account import is_alive
 from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
+from brokerage.launch.processes import process_table
 from brokerage.launch.supervisor import LaunchError, Supervisor
 
 STOP_TIMEOUT_S = 90.0
@@ -73,16 +77,29 @@ def _remove(config: Config) -> int:
     return 0
 
 
+def _exec(config: Config, name: str) -> int:
+    """Become one process of the table, so that a service manager starts exactly what the supervisor starts."""
+    commands = {process.name: process.command for process in process_table(config)}
+    if name not in commands:
+        raise LaunchError(f"Unknown process {name!r}: choose from {', '.join(commands)}.")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "brokerage.settings")
+    os.chdir(BASE_DIR)
+    os.execv(commands[name][0], commands[name])  # noqa: S606 - our own table
+
+
 def main() -> int:
     """Parse the command line and do it; problems become one sentence and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m brokerage.launch", description=__doc__)
-    parser.add_argument("action", nargs="?", choices=("run", "status", "stop", "remove"), default="run")
+    parser.add_argument("action", nargs="?", choices=("run", "status", "stop", "remove", "exec"), default="run")
+    parser.add_argument("name", nargs="?", default="", help="the process, for exec")
     parser.add_argument("--only", default="", help="comma separated process names")
     arguments = parser.parse_args()
     try:
         config = get_config()
         if arguments.action == "run":
             return Supervisor(config, only=tuple(name for name in arguments.only.split(",") if name)).run()
+        if arguments.action == "exec":
+            return _exec(config, arguments.name)
         return {"status": _status, "stop": _stop, "remove": _remove}[arguments.action](config)
     except (ConfigError, LaunchError, EmbeddedError) as error:
         print(f"\n{error}", file=sys.stderr)
