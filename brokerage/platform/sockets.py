@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,9 @@ CLOSE_TOO_MANY = 4010
 CLOSE_OLD = 4011
 #: Answers and heartbeats waiting for the writer; more means that it is stuck.
 CONTROL_MAX = 64
+#: How long a goodbye is given to leave when the server stops.
+FLUSH_S = 0.2
+GOODBYE_S = 2.0
 
 Message = dict[str, Any]
 encode_text = msgspec.json.Encoder().encode
@@ -90,11 +94,25 @@ class Heart:
     closed: Counter[int] = field(default_factory=Counter)
     refused: int = 0
     _task: asyncio.Task[None] | None = None
+    _hooked: bool = False
 
-    def ensure(self) -> None:
-        """Let the timer run while there are sockets."""
+    def join(self, socket: StreamSocket) -> None:
+        """Look after one more."""
+        self.sockets.add(socket)
+        self.per_ip[socket.ip] += 1
+        if not self._hooked:
+            self._hooked = True
+            _at_shutdown(self)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._beat(), name="heart")
+
+    async def goodbye(self) -> None:
+        """End every socket with a goodbye, as when the server cancels its applications."""
+        tasks = [socket.task for socket in self.sockets if socket.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=GOODBYE_S)
 
     async def _beat(self) -> None:
         while self.sockets:
@@ -102,6 +120,19 @@ class Heart:
             now_ns = SYSTEM_CLOCK.monotonic_ns()
             for socket in list(self.sockets):
                 socket.tick(now_ns)
+
+
+def _at_shutdown(beating: Heart) -> None:
+    """Say goodbye when daphne stops: its own cancelling of applications trips over connections that were upgraded, so none is ever cancelled."""
+    reactor: Any = sys.modules.get("twisted.internet.reactor")
+    if reactor is None or not getattr(reactor, "running", False):
+        return
+    from twisted.internet.defer import Deferred
+
+    loop = asyncio.get_running_loop()
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: Deferred.fromFuture(asyncio.ensure_future(beating.goodbye(), loop=loop))
+    )
 
 
 _hearts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Heart] = weakref.WeakKeyDictionary()
@@ -153,6 +184,7 @@ class StreamSocket:
         self._close: asyncio.Future[int] | None = None
         self._gone = False
         self._counted = False
+        self.task: asyncio.Task[Any] | None = None
         self._heart = heart()
         self._opened_ns = SYSTEM_CLOCK.monotonic_ns()
         self._tokens = self.limits.burst * NS_PER_S
@@ -246,10 +278,9 @@ class StreamSocket:
             await self._send({"type": "websocket.close", "code": 4403})
             return
         self._close = asyncio.get_running_loop().create_future()
-        self._heart.sockets.add(self)
-        self._heart.per_ip[self.ip] += 1
+        self.task = asyncio.current_task()
+        self._heart.join(self)
         self._counted = True
-        self._heart.ensure()
         writer = asyncio.get_running_loop().create_task(self._write(), name="socket-writer")
         try:
             await self._send({"type": "websocket.accept"})
@@ -266,6 +297,8 @@ class StreamSocket:
                 bye = {"type": "bye", "retry_after_s": 1 + self._opened_ns // 1_000_000 % 10}
                 await self._send({"type": "websocket.send", "text": encode_text(bye).decode()})
                 await self._send({"type": "websocket.close", "code": CLOSE_RESTART})
+                # The server drops its connections as soon as the applications are done; let the goodbye leave first.
+                await asyncio.sleep(FLUSH_S)
             raise
         finally:
             writer.cancel()

@@ -59,7 +59,7 @@ def _figures(taken: list[float]) -> dict[str, Any]:
 async def measure(url: str, api: Api, symbol: str, orders: int, seconds: float) -> dict[str, Any]:
     """Listen, trade, compare clocks."""
     base = url.replace("http", "ws", 1)
-    instruments = api.call("GET", "instruments?limit=100")[1]["results"]
+    instruments = api.call("GET", "instruments")[1]["results"]
     quantity = api.call("GET", f"instruments/{symbol}")[1]["min_qty"]
     public: list[float] = []
     own: list[float] = []
