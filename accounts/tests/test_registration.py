@@ -1,0 +1,100 @@
+"""Registration is neutral, opens one account and mails; deposits count once; hashes are Argon2id."""
+
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.hashers import check_password, identify_hasher, make_password
+from django.core import mail
+from django.core.exceptions import ValidationError
+
+from accounts.models import Deposit, TradingAccount, TradingAccountMember, User
+from accounts.services.funding import deposit_confirm
+from accounts.services.registration import user_register
+from accounts.services.trading_accounts import account_open
+from brokerage.kernel.errors import UnitsError
+from brokerage.platform.models import OutboxEvent
+from marketdata.models import Asset
+
+PASSWORD = "correct-Horse-battery-9"
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_new_user_gets_one_pending_account_and_a_mail() -> None:
+    user_register(email="New@Example.test", password=PASSWORD, display_name="New", country="GB")
+    user = User.objects.get(email__iexact="new@example.test")
+    account = TradingAccount.objects.get(owner=user)
+    assert (account.status, account.kind) == ("pending", "individual")
+    assert TradingAccountMember.objects.get(account=account).role == "owner"
+    assert OutboxEvent.objects.get(topic="account.opened").key == account.number
+    assert user.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("again", ["new@example.test", "NEW@EXAMPLE.TEST"])
+def test_a_known_address_changes_nothing(again: str) -> None:
+    user_register(email="new@example.test", password=PASSWORD)
+    before = User.objects.get().password
+    user_register(email=again, password="another-Good-word-77")
+    assert User.objects.get().password == before
+    assert TradingAccount.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("_case", "password"),
+    [("short", "aB3-x"), ("common", "password1234"), ("digits", "9482716350"), ("like the address", "newexample")],
+)
+def test_weak_passwords_are_refused_before_the_address_is_looked_at(_case: str, password: str) -> None:
+    with pytest.raises(ValidationError):
+        user_register(email="newexample@example.test", password=password)
+    assert not User.objects.exists()
+
+
+def test_core_numbers_are_dense() -> None:
+    users = [User.objects.create_user(f"u{number}@example.test") for number in range(3)]
+    assert [account_open(user=user).core_account for user in users] == [1, 2, 3]
+
+
+def test_passwords_are_argon2id_and_older_hashes_still_work(settings: pytest.FixtureRequest) -> None:
+    from brokerage.settings import base
+
+    settings.PASSWORD_HASHERS = base.PASSWORD_HASHERS
+    hashed = make_password(PASSWORD)
+    assert hashed.startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
+    for hasher in ("bcrypt_sha256", "scrypt", "pbkdf2_sha256"):
+        old = make_password(PASSWORD, hasher=hasher)
+        assert check_password(PASSWORD, old)
+        assert identify_hasher(old).algorithm == hasher
+
+
+@pytest.fixture
+def usd() -> Asset:
+    return Asset.objects.create(code="USD", name="US dollar", kind="fiat", scale=6, display_decimals=2, core_asset=1)
+
+
+def test_a_deposit_with_the_same_reference_counts_once(usd: Asset) -> None:
+    account = account_open(user=User.objects.create_user("d@example.test"))
+    first = deposit_confirm(account=account, asset=usd, amount=Decimal("100.5"), reference="bank-1")
+    again = deposit_confirm(account=account, asset=usd, amount=Decimal("100.5"), reference="bank-1")
+    assert first.pk == again.pk
+    assert Deposit.objects.get().amount == 100_500_000
+    assert OutboxEvent.objects.filter(topic="deposit.confirmed").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("_case", "amount"),
+    [("too many decimals", Decimal("0.0000001")), ("not a number", Decimal("NaN")), ("huge", Decimal("1e30"))],
+)
+def test_a_deposit_the_asset_cannot_carry_is_refused(usd: Asset, _case: str, amount: Decimal) -> None:
+    account = account_open(user=User.objects.create_user("d@example.test"))
+    with pytest.raises(UnitsError):
+        deposit_confirm(account=account, asset=usd, amount=amount, reference="bank-2")
+    assert not Deposit.objects.exists()
+
+
+def test_the_mails_say_what_happened() -> None:
+    from accounts.tasks import mail_known_address, mail_welcome
+
+    user = User.objects.create_user("m@example.test", display_name="Mia")
+    mail_welcome(str(user.pk))
+    mail_known_address("m@example.test")
+    assert [message.subject for message in mail.outbox] == ["Your account is open", "You already have an account"]
+    assert all(message.to == ["m@example.test"] for message in mail.outbox)
