@@ -130,6 +130,23 @@ def test_what_is_held_counts_towards_the_largest_balance(house: House) -> None:
     assert house.one(CommandType.HOLD_RELEASE, account=1, order_id=hold).quote_a == LIMIT - 2_001
 
 
+def test_a_deposit_counts_what_is_held_too(house: House) -> None:
+    house.listing(5, 2, base=0, quote=EUR, price=100, margin_ppm=1)
+    house.deposit(1, EUR, LIMIT - 2_000)
+    house.deposit(2, EUR, 1_000)
+    house.deposit(3, EUR, 1_000)
+    house.one(CommandType.HOLD, account=1, instrument=EUR, amount=5_000, cl_ord_id="h")
+    house.sell(2, 100, 10, instrument=5)
+    house.buy(1, 100, 10, instrument=5)
+    house.buy(3, 300, 10, instrument=5)
+    house.sell(1, 300, 10, instrument=5)
+    assert house.balance(1, EUR) == (LIMIT - 5_000, 5_000)
+    # Room for it in deposits less withdrawals, and in available alone, but not in the balance.
+    house.one(CommandType.WITHDRAW, account=2, instrument=EUR, amount=500, cl_ord_id="w")
+    assert house.deposit(1, EUR, 1).reason == Reject.OVERFLOW
+    assert house.deposit(2, EUR, 500).reason == 0
+
+
 # -- listing ---------------------------------------------------------------------------------------
 
 

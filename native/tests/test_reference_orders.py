@@ -207,6 +207,19 @@ def test_gtd_expires_in_order_of_time_then_slot_and_not_before(house: House) -> 
     assert house.core.next_expiry() == 0
 
 
+def test_gtd_expiry_due_at_this_very_time_is_told_as_more(make: Make) -> None:
+    house = make(max_cancels_per_command=2)
+    for _ in range(3):
+        house.buy(1, 90, 1, tif=Tif.GTD, amount=2_000)
+    house.now = 2_000
+    assert (house.do(CommandType.TIME)[-1].qty, house.do(CommandType.TIME)[-1].qty) == (2, 1)
+    for _ in range(3):
+        house.buy(1, 90, 1, tif=Tif.GTD, amount=3_000)
+    house.now = 3_000
+    first, second = house.do(CommandType.TIME)[-1], house.do(CommandType.TIME)[-1]
+    assert (first.flags, second.flags) == (EventFlag.MORE | EventFlag.LAST, EventFlag.LAST)
+
+
 @pytest.mark.parametrize(("expire", "accepted"), [(1_000, False), (1_001, True), (0, False), (-5, False)])
 def test_gtd_must_lie_ahead(house: House, expire: int, accepted: bool) -> None:
     (event,) = house.buy(1, 90, 1, tif=Tif.GTD, amount=expire)
@@ -643,6 +656,23 @@ def test_a_loss_may_overdraw_and_then_new_orders_need_cash_first(house: House) -
     assert (last.pnl, last.quote_a, last.quote_b) == (-800, -300, 0)
     (refused,) = house.buy(5, 1, 1, instrument=MARGIN)
     assert (refused.reason, refused.qty, refused.leaves) == (Reject.INSUFFICIENT_FUNDS, 1, -300)
+
+
+def test_who_is_overdrawn_may_still_change_an_order_that_needs_nothing_more(house: House) -> None:
+    house.account(5)
+    house.deposit(5, USD, 500)
+    house.sell(2, 100, 10, instrument=MARGIN)
+    house.buy(5, 100, 10, instrument=MARGIN)
+    (ask,) = house.sell(5, 30, 5, instrument=MARGIN)  # only reduces: nothing more is held
+    house.buy(2, 20, 5, instrument=MARGIN)
+    house.sell(5, 20, 5, instrument=MARGIN)  # 400 lost, 250 of margin comes back
+    assert house.balance(5, USD) == (-150, 250)
+    (changed,) = house.replace(5, ask.order_id, 31, 5)
+    assert (changed.type, changed.reason, changed.quote_a) == (EventType.ORDER_REPLACED, 0, -150)
+    (refused,) = house.replace(5, ask.order_id, 31, 50)
+    assert (refused.reason, refused.leaves) == (Reject.INSUFFICIENT_FUNDS, -150)
+    (fresh,) = house.sell(5, 30, 1, instrument=MARGIN, tif=Tif.IOC)
+    assert (fresh.reason, fresh.qty) == (Reject.INSUFFICIENT_FUNDS, 0)
 
 
 @pytest.mark.parametrize(("qty", "reason"), [(6, 0), (7, 4006)])
