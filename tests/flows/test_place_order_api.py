@@ -383,3 +383,67 @@ def test_status_shows_the_real_engine(live_platform: LivePlatform, taker: Trader
     assert status["engine"]["durability"] == "os"
     assert status["engine"]["cmd_seq"] == live_platform.engine.client.status().cmd_seq
     assert status["projection"]["lag_commands"] == 0
+
+
+def test_a_margin_position_is_what_the_engine_holds(live_platform: LivePlatform) -> None:
+    from marketdata.models import Instrument
+
+    row = Instrument.objects.get(symbol="XAU-USD")
+    gold = row.reference_price * row.tick_size.normalize()
+    bull, bear = (live_platform.trader(name, {"USD": "500000"}) for name in ("bull", "bear"))
+    body = {"symbol": "XAU-USD", "type": "limit", "price": str(gold)}
+    placed(bear, {**body, "side": "sell", "qty": "10"})
+    placed(bull, {**body, "side": "buy", "qty": "7"})
+    placed(bull, {**body, "side": "buy", "qty": "2", "price": str(gold - 5), "post_only": True})
+    live_platform.settle()
+    for trader, net in ((bull, "7"), (bear, "-7")):
+        [shown] = trader.api("GET", "positions").json()["results"]
+        assert Decimal(shown["qty"]) == Decimal(net)
+        assert Decimal(shown["avg_price"]) == gold
+        [held] = live_platform.engine.client.query_positions(trader.account.core_account)
+        assert Decimal(shown["margin_held"]) == Decimal(held.hold).scaleb(-row.quote.scale)
+        [cash] = trader.api("GET", "balances").json()["results"]
+        assert Decimal(cash["held"]) == Decimal(shown["margin_held"])
+    closing = {**body, "side": "sell", "type": "market", "price": None, "qty": "7", "reduce_only": True}
+    placed(bear, {**body, "side": "buy", "qty": "1", "price": str(gold - 1)})
+    answer = placed(bull, closing)
+    assert (answer["status"], answer["filled_qty"], answer["cancel_reason"]) == ("canceled", "1.0", "market_remainder")
+    assert Decimal(answer["executions"][0]["realised_pnl"]) == -1
+
+
+def test_lists_have_a_budget_of_queries(live_platform: LivePlatform, taker: Trader, price: Decimal) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from tests.conftest_engine import forget_caches
+
+    live_platform.settle()
+    for path, budget in (
+        ("orders?limit=200", 1),
+        ("executions?limit=200", 1),
+        ("ledger?limit=200", 1),
+        ("balances", 1),
+        ("positions", 2),
+        ("accounts", 0),
+    ):
+        taker.api("GET", path)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert taker.api("GET", path).status_code == 200
+        assert len(queries) <= budget, (path, [query["sql"][:200] for query in queries])
+    # With nothing remembered: the user, the accounts (two queries), assets, instruments, and the list.
+    forget_caches()
+    with CaptureQueriesContext(connection) as queries:
+        taker.api("GET", "orders?limit=200")
+    assert len(queries) <= 7
+
+
+def test_placing_an_order_asks_the_database_nothing(taker: Trader, price: Decimal) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    placed(taker, limit("buy", "1", price - 9))
+    with CaptureQueriesContext(connection) as queries:
+        placed(taker, limit("buy", "1", price - 9))
+    assert len(queries) == 0, [query["sql"] for query in queries]
