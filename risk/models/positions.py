@@ -8,7 +8,8 @@ from django.db import models
 class Position(models.Model):
     """Net lots of an account in an instrument, after event ``seq``.
 
-    Margin instruments: ``net`` and ``cost`` are the core's. Spot: traded net and its average cost, so that profit can be shown; the holding itself is a balance.
+    Margin instruments: ``net`` and ``cost`` are the core's. Spot: traded net and its average cost, so that profit can be shown; the
+    holding itself is a balance.
     """
 
     core_account = models.IntegerField()

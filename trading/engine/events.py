@@ -7,7 +7,7 @@ commands with events. Leaves to others: the event struct (native/layout.py), its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -80,7 +80,7 @@ class FeedItem(NamedTuple):
     events: list[Event]
 
 
-class FeedBatch(Sequence[FeedItem]):
+class FeedBatch:
     """Consecutive durable commands with their events. ``raw_commands`` and ``raw_events`` are the packed structs.
 
     An empty batch only says that nothing happened for a while (``idle_s`` of the feed).
