@@ -101,7 +101,7 @@ export class Ladder {
         setText(row.children[1], level ? number(level.qty, { decimals: this.qtyDecimals }) : "");
         setText(row.children[2], level ? number(level.total, { decimals: this.qtyDecimals }) : "");
         row.style.setProperty("--d", level && most.n > 0n ? ratio(level.total, most) : 0);
-        if (level) row.setAttribute("aria-label", `${side === "bids" ? "Bid" : "Ask"} ${price}, quantity ${level.qty}${mine ? ", one is yours" : ""}`);
+        row.title = mine ? "One of these orders is yours" : "";
       });
     }
     const bid = top.bids[0];

@@ -89,7 +89,7 @@ function tick() {
         setText(el, label);
         el.className = stale ? "badge bad" : "faint small";
         el.hidden = !label;
-      } else el.classList.toggle("aged", old);
+      } else if (el.dataset.k !== "state") el.classList.toggle("aged", old);
     }
   }
 }

@@ -57,7 +57,7 @@ export function fillOrder(row, order) {
   });
   side($("[data-s=side]", row), order.side);
   const link = $("[data-s=link]", row);
-  if (link) { link.href = `/orders/${order.order_id}`; link.setAttribute("aria-label", `Order ${order.order_id}`); }
+  if (link) link.href = `/orders/${order.order_id}`;
   const symbol = $("[data-s=symbol]", row);
   if (symbol) { symbol.href = `/trade/${encodeURIComponent(order.symbol)}`; setText(symbol, order.symbol); }
   setTime($("time", row), order.created_at);

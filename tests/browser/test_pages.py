@@ -117,7 +117,7 @@ def test_axe_has_no_serious_findings(
         tab.goto(path)
         tab.wait_for_timeout(250)
         found += findings(tab)
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_axe_has_no_serious_findings_on_a_phone(
@@ -130,7 +130,7 @@ def test_axe_has_no_serious_findings_on_a_phone(
     for path in ("/", "/orders", "/portfolio"):
         tab.goto(path)
         found += findings(tab)
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_theme_density_and_hidden_amounts_are_kept(
