@@ -18,9 +18,11 @@ import msgspec
 import redis.asyncio
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import Error as DatabaseError
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.platform.realtime import Bus, market_channel
+from brokerage.platform.sockets import SocketError
 from marketdata import publisher
 from marketdata.candles import FRAME_NAMES
 from marketdata.selectors.instruments import instrument_list
@@ -104,7 +106,13 @@ class Hub:
         now_ns = SYSTEM_CLOCK.monotonic_ns()
         if not self._symbols or now_ns - self._symbols_ns > SYMBOLS_AGE_NS:
             self._symbols_ns = now_ns
-            listed = await database_sync_to_async(instrument_list, thread_sensitive=False)()
+            try:
+                listed = await database_sync_to_async(instrument_list, thread_sensitive=False)()
+            except DatabaseError as error:
+                log.warning("the list of instruments cannot be read: %s", error)
+                if not self._symbols:
+                    raise SocketError("unavailable", "Try again in a moment.") from error
+                return self._symbols
             self._symbols = frozenset(ref.symbol for ref in listed)
         return self._symbols
 
@@ -255,7 +263,7 @@ class Hub:
                 await asyncio.wait_for(self._bus.subscribe(publisher.QUOTES_CHANNEL), LOAD_TIMEOUT_S)
                 symbols = sorted(await self.symbols())
                 values = await self._valkey.mget([publisher.quote_key(symbol) for symbol in symbols]) if symbols else []
-            except (redis.RedisError, OSError, TimeoutError) as error:
+            except (redis.RedisError, OSError, TimeoutError, SocketError) as error:
                 log.warning("quotes cannot be loaded yet: %s", error)
                 await asyncio.sleep(1.0)
                 continue

@@ -126,6 +126,11 @@ def day_bars_load(since_s: int) -> dict[int, list[Bar]]:
     return result
 
 
+def history_exists() -> bool:
+    """True once recorded or simulated minutes are loaded."""
+    return Candle.objects.filter(frame=60).exclude(source=Candle.Source.LIVE).exists()
+
+
 def last_prints_load(core: int, limit: int) -> list[Trade]:
     """The last stored trades of an instrument, oldest first."""
     rows = TradePrint.objects.filter(core_instrument=core).order_by("-seq")[:limit]

@@ -37,6 +37,7 @@ from marketdata.services.candles import (
     OffsetMovedError,
     changes_store,
     day_bars_load,
+    history_exists,
     last_prints_load,
     offset_get,
     open_bars_load,
@@ -53,7 +54,9 @@ T = TypeVar("T")
 STORE_EVERY_S = 1.0
 STATUS_EVERY_S = 2.0
 TRIM_EVERY_S = 60.0
-WINDOW_EVERY_S = 300.0
+WINDOW_EVERY_S = 300
+#: A new installation loads its history while we run already: look for it this often until it is there.
+HISTORY_EVERY_S = 10
 #: Every book is compared with the engine once in this time.
 CHECK_ROUND_S = 30.0
 CHECK_DEPTH = 50
@@ -93,6 +96,7 @@ class MarketDataRunner:
         self.stored = Offset("", 0, 0)
         self.fed = Offset("", 0, 0)
         self.stores = 0
+        self._history = False
         self._attempt: tuple[Offset, int] | None = None
         self._bars: dict[tuple[int, int, int], BarRow] = {}
         self._prints: list[Trade] = []
@@ -127,7 +131,7 @@ class MarketDataRunner:
         await asyncio.gather(*tasks, stopping, return_exceptions=True)
         try:
             await self._store()
-        except (DatabaseError, OffsetMovedError) as error:
+        except (DatabaseError, HaltedError) as error:
             log.warning("the last changes were not stored, they are read from the feed again: %s", error)
         finally:
             await self._in_thread(_close_connection)
@@ -174,6 +178,7 @@ class MarketDataRunner:
                 state.last = (trades[-1].price, trades[-1].qty)
                 state.last_ns = state.time_ns = trades[-1].time_ns
             await self.publisher.rewrite_tape(state, trades)
+        self._history = await self._in_thread(history_exists)
         await self._load_window()
         return True
 
@@ -332,11 +337,15 @@ class MarketDataRunner:
             seconds += 1
             if self.pipeline.dirty:
                 self._dirty.set()
-            if seconds % WINDOW_EVERY_S == 0:
-                try:
+            try:
+                if not self._history and seconds % HISTORY_EVERY_S == 0:
+                    self._history = await self._in_thread(history_exists)
+                    if self._history:
+                        await self._load_window()
+                elif seconds % WINDOW_EVERY_S == 0:
                     await self._load_window()
-                except DatabaseError as error:
-                    log.warning("the day's bars cannot be read: %s", error)
+            except DatabaseError as error:
+                log.warning("the day's bars cannot be read: %s", error)
 
     async def _status_loop(self) -> None:
         watch = self.pipeline.watch
@@ -402,7 +411,8 @@ class MarketDataRunner:
             del self._prints[:count]
             self._attempt = None
             return
-        except DatabaseError:
+        except (DatabaseError, asyncio.CancelledError):
+            # Whether it was committed is not known: the next attempt finds out by the offset.
             self._attempt = (after, len(prints))
             raise
         self._attempt = None
