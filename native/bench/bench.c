@@ -65,13 +65,10 @@ static core_command ring[RING];
 static uint32_t sums[RING];
 static core_event events[EVENTS];
 
-static double run(const flow_data *f, uint32_t batch, uint64_t *digest) {
-    core *c = core_open(&bench_config);
+/* The measured part, in a function of its own so that a profiler can be pointed at it. */
+static __attribute__((noinline)) void measured(core *c, const flow_data *f, uint32_t batch) {
     uint32_t n_events;
-    uint64_t at = 0;
-    for (uint64_t k = 0; k < f->n_setup;) k += (uint64_t)core_apply(c, f->setup + k, 256 < f->n_setup - k ? 256 : (uint32_t)(f->n_setup - k), events, EVENTS, &n_events);
-    uint64_t begin = cpu_ns();
-    while (at < f->n) {
+    for (uint64_t at = 0; at < f->n;) {
         uint32_t n = f->n - at < batch ? (uint32_t)(f->n - at) : batch;
         for (uint32_t i = 0; i < n; i++) {
             core_command *record = &ring[(at + i) % RING];
@@ -81,6 +78,14 @@ static double run(const flow_data *f, uint32_t batch, uint64_t *digest) {
         for (uint32_t done = 0; done < n;) done += (uint32_t)core_apply(c, f->commands + at + done, n - done, events, EVENTS, &n_events);
         at += n;
     }
+}
+
+static double run(const flow_data *f, uint32_t batch, uint64_t *digest) {
+    core *c = core_open(&bench_config);
+    uint32_t n_events;
+    for (uint64_t k = 0; k < f->n_setup;) k += (uint64_t)core_apply(c, f->setup + k, 256 < f->n_setup - k ? 256 : (uint32_t)(f->n_setup - k), events, EVENTS, &n_events);
+    uint64_t begin = cpu_ns();
+    measured(c, f, batch);
     double ns = (double)(cpu_ns() - begin) / (double)f->n;
     *digest = core_digest(c) ^ sums[(f->n - 1) % RING];
     core_close(c);

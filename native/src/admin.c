@@ -85,6 +85,7 @@ static void instrument_upsert(core *c, const core_command *cmd) {
     in->max_qty = cmd->qty;
     in->max_notional = d.max_notional;
     if (cmd->price) in->ref_price = cmd->price;
+    in->bound_ref = 0;
     echo(c, cmd, EV_INSTRUMENT_UPSERTED);
 }
 

@@ -10,18 +10,18 @@
 
 /* 0..36 characters 0x21..0x7E, then zeros up to 40. Eight characters at a time; bit 7 of each byte carries the answers. */
 int id_form_ok(const char *id) {
-    u64 w[5], bad, ended = 0;
+    u64 w[5], bad, some = BYTES(0x80);
+    int k = 0;
     memcpy(w, id, 40);
-    bad = w[4] >> 32; /* bytes 36..39 */
-    for (int k = 0; k < 5; k++) {
-        u64 word = w[k], low = word & BYTES(0x7F);
-        u64 some = (low + BYTES(0x7F)) & BYTES(0x80), printable = (low + BYTES(0x5F)) & BYTES(0x80), del = (low + BYTES(1)) & BYTES(0x80);
-        bad |= (word & BYTES(0x80)) | (some ^ printable) | del; /* no high bit, nothing of 0x01..0x20, no 0x7F */
-        u64 none = ~some & BYTES(0x80);
-        bad |= some & -(none & -none);                          /* nothing behind the first zero of this word */
-        bad |= some & -ended;                                   /* nor of an earlier one */
-        ended |= none != 0;
+    for (bad = w[4] >> 32; k < 5 && some == BYTES(0x80); k++) { /* bytes 36..39 are never used */
+        u64 low = w[k] & BYTES(0x7F), none;
+        some = (low + BYTES(0x7F)) & BYTES(0x80);
+        bad |= (w[k] & BYTES(0x80)) | (some ^ ((low + BYTES(0x5F)) & BYTES(0x80))); /* no high bit, nothing of 0x01..0x20 */
+        bad |= (low + BYTES(1)) & BYTES(0x80);                                      /* no 0x7F */
+        none = ~some & BYTES(0x80);
+        bad |= some & -(none & -none);                                              /* nothing behind the first zero of this word */
     }
+    for (; k < 5; k++) bad |= w[k];
     return !bad;
 }
 

@@ -88,6 +88,7 @@ typedef struct {
     i64 tick_value, lot_minor;
     i64 min_qty, max_qty, max_notional;
     i64 ref_price;
+    i64 bound_ref, bound_buy, bound_sell; /* collar bounds at bound_ref; 0 = to be worked out */
     u32 collar_ppm, maker_ppm, taker_ppm, margin_ppm;
     u32 live_orders, positions; /* margin rows with net != 0 */
     book book;
@@ -291,6 +292,7 @@ funds funds_check(const core *c, const instrument *in, u32 account_index, u8 sid
 void order_hold_change(core *c, instrument *in, order *o, i64 old_price, i64 old_lots, i64 new_price, i64 new_lots);
 i64 settle(core *c, instrument *in, order *o, i64 px, i64 lots, i64 notional, i64 fee, i64 covered);
 i64 margin_hold(const instrument *in, const margin_row *row);
+void show_known_balances(const core *c, core_event *e, u32 account_index, u32 instrument_index);
 void show_balances(const core *c, core_event *e, u32 account_index, u32 instrument_index);
 
 /* ---- money.c --------------------------------------------------------------------------------------------------------------------- */

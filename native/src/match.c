@@ -19,7 +19,7 @@ static core_event *order_event(core *c, const core_command *cmd, u16 type, u32 s
     e->price = o->price;
     e->leaves = o->leaves;
     e->cum_qty = o->cum;
-    show_balances(c, e, o->account, o->instrument);
+    show_known_balances(c, e, o->account, o->instrument);
     return e;
 }
 
@@ -156,11 +156,21 @@ typedef struct {
 } plan;
 
 /* Step 8's bound; 0 = none. */
-static i64 collar_bound(const instrument *in, u8 side) {
+static inline i64 collar_bound(const instrument *in, u8 side) {
     if (!in->collar_ppm || !in->ref_price) return 0;
+    if (LIKELY(in->bound_ref == in->ref_price)) return side == SIDE_BUY ? in->bound_buy : in->bound_sell;
     i64 band = ppm_floor(in->ref_price, in->collar_ppm);
     if (side == SIDE_BUY) return in->ref_price > MAX_AMOUNT - band ? MAX_AMOUNT : in->ref_price + band;
     return in->ref_price - band < 1 ? 1 : in->ref_price - band;
+}
+
+/* Keep the bounds of the present reference price, so that orders until the next price change need not work them out. */
+static inline void collar_keep(instrument *in) {
+    if (LIKELY(in->bound_ref == in->ref_price)) return;
+    i64 buy = collar_bound(in, SIDE_BUY), sell = collar_bound(in, SIDE_SELL);
+    in->bound_buy = buy;
+    in->bound_sell = sell;
+    in->bound_ref = in->ref_price;
 }
 
 static u16 form_refusal(const core_command *cmd, i64 now) {
@@ -566,14 +576,22 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     if (cmd->tif == TIF_GTD) heap_push(c, slot);
     account_at(c, cmd->account)->open_orders++;
     in->live_orders++;
-    order_hold_change(c, in, o, p.limit, 0, p.limit, p.money);
+    if (LIKELY(!is_margin(in))) { /* what funds_check found is the hold */
+        core_balance *pays = balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset);
+        o->held = p.needed;
+        pays->available -= p.needed;
+        pays->held += p.needed;
+    } else order_hold_change(c, in, o, p.limit, 0, p.limit, p.money);
+    collar_keep(in);
 
     u64 id = order_id_of(c, slot);
     core_event *e = order_event(c, cmd, EV_ORDER_ACCEPTED, slot);
     e->qty = cmd->qty;
     if (p.crossing) e->flags |= EVF_CROSSES;
     else if (may_rest(o)) e->flags |= EVF_BOOK;
-    outcome result = match_incoming(c, cmd, slot, p.money, p.crossing);
+    outcome result = {cmd->qty, cmd->qty, 0};
+    if (p.crossing || !may_rest(o)) result = match_incoming(c, cmd, slot, p.money, p.crossing);
+    else book_append(c, in, slot);
     if (!r) return;
     r->side = cmd->side;
     r->version = 1;

@@ -167,9 +167,8 @@ i64 settle(core *c, instrument *in, order *o, i64 px, i64 lots, i64 notional, i6
     return pnl;
 }
 
-/* Fill base_a..quote_b of an order event, when account and instrument are known. */
-void show_balances(const core *c, core_event *e, u32 a, u32 i) {
-    if (UNLIKELY(!instrument_known(c, i) || !account_known(c, a))) return;
+/* Fill base_a..quote_b of an order event; account and instrument are registered. */
+void show_known_balances(const core *c, core_event *e, u32 a, u32 i) {
     const instrument *in = &c->instruments[i];
     const core_balance *quote = balance_at(c, a, in->quote_asset);
     if (UNLIKELY(is_margin(in))) {
@@ -184,4 +183,9 @@ void show_balances(const core *c, core_event *e, u32 a, u32 i) {
     }
     e->quote_a = quote->available;
     e->quote_b = quote->held;
+}
+
+/* The same where the command may name anything. */
+void show_balances(const core *c, core_event *e, u32 a, u32 i) {
+    if (instrument_known(c, i) && account_known(c, a)) show_known_balances(c, e, a, i);
 }
