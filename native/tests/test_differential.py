@@ -19,7 +19,7 @@ from native.layout import ANY, CommandType, Event, EventFlag, EventType, Reject
 from native.reference import ReferenceConfig, ReferenceCore
 from native.tests.streams import PROFILES, Profile, Stream
 
-COMMANDS = int(os.environ.get("DIFF_COMMANDS", "120000"))
+COMMANDS = int(os.environ.get("DIFF_COMMANDS", "90000"))
 FIRST_SEED = int(os.environ.get("DIFF_SEED", "1"))
 
 # (profile, seed): runs that once showed a difference, and what it was.

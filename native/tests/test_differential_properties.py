@@ -193,7 +193,7 @@ def both(config: dict[str, int], flow: list[dict[str, Any]]) -> None:
 
 
 RUN = settings(
-    max_examples=250,
+    max_examples=150,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
