@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from accounts.models import LedgerEntry
-from native.layout import Command, CommandType, Event, EventFlag, EventType, cl_ord_id_text
+from native.layout import CL_ORD_ID_MAX, Command, CommandType, Event, EventFlag, EventType, Reject, cl_ord_id_text
 from trading.engine.events import FeedItem
 from trading.models import Order
 from trading.projection.rows import Carried, OrderRow, PositionRow, Settlement
@@ -24,6 +24,11 @@ _MONEY_KIND = {
     CommandType.TRANSFER: TRANSFER,
 }
 BUY = 1
+
+
+def _storable(raw: bytes) -> str:
+    """An id that may be malformed, as text a column takes: printable ASCII, other bytes shown as ``?``, no longer than an id."""
+    return "".join(chr(byte) if 0x21 <= byte <= 0x7E else "?" for byte in raw.rstrip(b"\0")[:CL_ORD_ID_MAX])
 
 
 class UnknownInstrumentError(LookupError):
@@ -181,12 +186,14 @@ class Applier:
         self._balances(batch, event, self._settlement(event))
 
     def _rejected(self, batch: Batch, command: Command, event: Event) -> None:
-        # A refused order never had an id: minus its command's sequence lists it beside the others.
+        # A refused order never had an id: minus its command's sequence lists it beside the others. What was refused for its form may hold
+        # anything, so every field is made to fit; an account the engine did not know then must not find it in its list later.
+        nobody = event.reason in (Reject.UNKNOWN_ACCOUNT, Reject.BAD_VERSION) or event.account >= 1 << 31
         row = OrderRow(
             order_id=-command.seq,
-            core_account=event.account if event.account < 1 << 31 else 0,
+            core_account=0 if nobody else event.account,
             core_instrument=event.instrument if event.instrument < 1 << 31 else 0,
-            cl_ord_id=cl_ord_id_text(command.cl_ord_id),
+            cl_ord_id=_storable(command.cl_ord_id),
             side=command.side,
             ord_type=command.ord_type,
             time_in_force=command.tif,
