@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from brokerage.kernel.errors import IdentifierError
 from brokerage.kernel.identifiers import decode_id
+from brokerage.kernel.rejects import RejectCode
 from trading.models import Order, OrderEvent
 from trading.selectors.projection import projection_demand
 
@@ -67,8 +68,9 @@ def order_get(core_account: int, order_id: int) -> Row | None:
 
 
 def order_by_client_id(core_account: int, cl_ord_id: str) -> Row | None:
-    """The last order entered under a client id, or None."""
+    """The last order entered under a client id, or None. One refused because the id was taken (1003) never had it."""
     rows = Order.objects.filter(core_account=core_account, cl_ord_id=cl_ord_id).order_by("-entry_seq")
+    rows = rows.exclude(reject_reason=RejectCode.DUPLICATE_CL_ORD_ID)
     return rows.values().first()
 
 
