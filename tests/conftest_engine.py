@@ -155,7 +155,9 @@ def forget_caches() -> None:
     from accounts.selectors.access import accounts_forget
     from brokerage.platform.auth import users_forget
     from marketdata.selectors.instruments import reference_forget
+    from trading.services import order_cache
 
+    order_cache._rows.clear()
     accounts_forget()
     users_forget()
     reference_forget()

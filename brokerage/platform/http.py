@@ -11,6 +11,7 @@ Owns ``ThreadedHandler``: the pool, the bound on waiting requests and on bodies.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,7 +23,7 @@ from django.core import signals
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import get_resolver, set_script_prefix
 
 from brokerage.kernel.rejects import RejectCode, reject_row, retry_after_s
 from brokerage.platform.problems import PROBLEM_TYPE, ApiProblem, problem_document
@@ -53,6 +54,10 @@ class ThreadedHandler(ASGIHandler):
     def __init__(self) -> None:
         BaseHandler.__init__(self)
         self.load_middleware(is_async=False)
+        # Load every view now rather than in the first request, and keep what is loaded out of the collector's rounds.
+        _ = get_resolver().url_patterns
+        gc.collect()
+        gc.freeze()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
         self._waiting = 0
 

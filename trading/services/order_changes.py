@@ -24,6 +24,7 @@ from trading.selectors.projection import projection_reaches
 from trading.selectors.shapes import order_public_id
 from trading.services.engine_access import get_engine_client
 from trading.services.order_answer import OrderAnswer, Refusal, Row, fold, refusal_of
+from trading.services.order_cache import order_recall, order_remember
 from trading.services.order_entry import (
     account_demand,
     by_client_id,
@@ -79,12 +80,14 @@ def _with_events(account: AccountRef, event: Event, events: tuple[Event, ...]) -
     instrument = instrument_by_core(event.instrument)
     if instrument is None:
         raise ApiProblem(RejectCode.PROJECTION_STALE)
-    row = order_get(account.core_account, event.order_id)
+    row = order_recall(account.core_account, event) or order_get(account.core_account, event.order_id)
     if (row is None or row["cum_qty"] != event.cum_qty) and projection_reaches(event.cmd_seq - 1, wait_ms=ROW_WAIT_MS):
         row = order_get(account.core_account, event.order_id)
     if row is None or (row["cum_qty"] != event.cum_qty and row["seq"] < event.seq):
         row = _bare_row(account, event)
-    return row, fold(row, events, instrument)
+    fills = fold(row, events, instrument)
+    order_remember(row)
+    return row, fills
 
 
 def _bare_row(account: AccountRef, event: Event) -> Row:

@@ -35,6 +35,7 @@ from trading.services.order_answer import (
     row_from_duplicate,
     row_new,
 )
+from trading.services.order_cache import order_remember
 from trading.services.order_changes import ROW_WAIT_MS, order_cancel, order_replace
 from trading.services.order_entry import (
     account_demand,
@@ -122,7 +123,9 @@ def order_place(
         return OrderAnswer(refusal=refused(outcome, terms.side, instrument))
     accepted = outcome.events[0]
     row = row_new(terms, accepted)
-    return OrderAnswer(order=row, executions=fold(row, outcome.events, instrument))
+    fills = fold(row, outcome.events, instrument)
+    order_remember(row)
+    return OrderAnswer(order=row, executions=fills)
 
 
 def _replayed(terms: OrderTerms, duplicate: Event) -> OrderAnswer:
