@@ -40,6 +40,7 @@ class LivePlatform:
         self.servers = EmbeddedServers(self.var)
         environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         environment |= {"BROKERAGE_VAR": str(self.var), "BROKERAGE_ENV": "local", "PORT": str(self.port), "DEMO": "1"}
+        environment |= {"RATE_SCALE": "1000"}  # the platform is measured, not a client's budget
         self._launch_environment = environment | {"DEMO_RATE": str(demo_rate)}
         #: For management commands against the running platform.
         self.environment = self._launch_environment | {
