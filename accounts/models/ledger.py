@@ -9,7 +9,7 @@ from django.db import models
 
 
 class LedgerEntry(models.Model):
-    """One leg. The legs of one engine command sum to zero per asset; docs/ledger.md has the rules."""
+    """One leg. The legs of one engine command sum to zero per asset."""
 
     class Book(models.IntegerChoices):
         CLIENT = 1, "Client"
