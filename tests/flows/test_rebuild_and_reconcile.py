@@ -52,7 +52,7 @@ def traded(live_platform: LivePlatform) -> int:
     live_platform.settle()
     from accounts.models import TradingAccount
 
-    yield TradingAccount.objects.get(
+    return TradingAccount.objects.get(
         number=traders[0].api("GET", "accounts").json()["results"][0]["number"]
     ).core_account
 
