@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from native import build, layout
+from native.layout import EVENT_SIZE
 
 
 class CoreError(Exception):
@@ -156,12 +157,14 @@ def _config(config: CoreConfig) -> Any:
 
 
 _COMMANDS = ffi.typeof("core_command[]")
+_from_buffer = ffi.from_buffer
+_core_apply = lib.core_apply
 
 
 def _commands(buffer: Any) -> Any:
-    if memoryview(buffer).nbytes & 127:  # cffi would drop the part of a command at the end
-        raise ValueError("the buffer is not a whole number of commands")
-    return ffi.from_buffer(_COMMANDS, buffer)
+    if (len(buffer) if type(buffer) is bytes else memoryview(buffer).nbytes) & 127:
+        raise ValueError("the buffer is not a whole number of commands")  # cffi would drop the half one
+    return _from_buffer(_COMMANDS, buffer)
 
 
 def _row(kind: type, source: Any) -> Any:
@@ -225,9 +228,9 @@ class Core:
         """
         array = _commands(commands)
         total = len(array)
-        done = lib.core_apply(self._core, array, total, self._events, self._cap, self._n_events)
+        done = _core_apply(self._core, array, total, self._events, self._cap, self._n_events)
         if done == total:
-            return self._view[: self._n_events[0] * layout.EVENT_SIZE]
+            return self._view[: self._n_events[0] * EVENT_SIZE]
         return self._apply_rest(array, total, done, self._n_events[0])
 
     def _apply_rest(self, array: Any, total: int, done: int, used: int) -> memoryview:

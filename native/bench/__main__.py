@@ -68,8 +68,8 @@ def fresh_core(setup: bytes) -> Core:
     """The capacities of bench_config in flows.h."""
     core = Core(
         CoreConfig(
-            max_assets=8,
-            max_instruments=8,
+            max_assets=3,
+            max_instruments=2,
             max_accounts=65_536,
             max_orders=1 << 19,
             max_levels=1 << 16,

@@ -30,7 +30,7 @@ typedef struct {
     double live_average;
 } flow_data;
 
-static const core_config bench_config = {8, 8, ACCOUNTS, 1u << 19, 1u << 16, 1u << 18, 16, 0, 0, 0};
+static const core_config bench_config = {3, 2, ACCOUNTS, 1u << 19, 1u << 16, 1u << 18, 16, 0, 0, 0};
 
 static uint64_t splitmix(uint64_t *s) {
     uint64_t z = *s += 0x9E3779B97F4A7C15ull;

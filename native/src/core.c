@@ -11,7 +11,7 @@
 #define CORE_BUILD_ID "unknown"
 #endif
 
-#define GROUP 16 /* commands whose memory is brought in together */
+#define GROUP 32 /* commands whose memory is brought in together */
 
 const char *core_build_id(void) { return CORE_BUILD_ID; }
 
@@ -131,13 +131,9 @@ void slot_give(slots *s, u32 slot) {
  * They only read, and only memory that is always there; what they see decides nothing.
  */
 
-/* First look: what is found from the command alone. */
-static inline void look_first(const core *c, const core_command *cmd, u64 *hash) {
+/* First look: what is found from the command alone. Few instructions per load, so that many loads are under way at once. */
+static inline void look_first(const core *c, const core_command *cmd) {
     if (LIKELY(cmd->account < c->config.max_accounts)) TOUCH(account_at(c, cmd->account));
-    if (cmd->cl_ord_id[0] && cmd->type != CMD_INSTRUMENT_UPSERT) {
-        *hash = id_hash(cmd->account, cmd->cl_ord_id);
-        id_look(c, *hash);
-    }
     if (cmd->type == CMD_ORDER_CANCEL || cmd->type == CMD_ORDER_REPLACE) {
         u32 slot = (u32)cmd->order_id;
         if (slot <= c->order_slots.top) {
@@ -165,6 +161,17 @@ static inline void look_second(const core *c, const core_command *cmd, u32 ahead
         TOUCH(&c->orders[o->next]);
         TOUCH(balance_at(c, o->account, o->side == SIDE_BUY ? in->quote_asset : in->base_asset));
     }
+}
+
+/* Look at all of a group; the hashes of its ids are kept for when it is applied. */
+static void look(const core *c, const core_command *commands, u32 n, u64 *hashes) {
+    u32 n_ids = 0;
+    for (u32 i = 0; i < n; i++) look_first(c, &commands[i]);
+    for (u32 i = 0; i < n; i++)
+        if (commands[i].cl_ord_id[0]) hashes[i] = id_hash(commands[i].account, commands[i].cl_ord_id);
+    for (u32 i = 0; i < n; i++)
+        if (commands[i].cl_ord_id[0]) id_look(c, hashes[i], n_ids++);
+    for (u32 i = 0; i < n; i++) look_second(c, &commands[i], i);
 }
 
 static void apply_one(core *c, const core_command *cmd, u64 hash) {
@@ -198,8 +205,7 @@ int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event
         const core_command *cmd = &commands[done];
         if (done == group) {
             group = n - done < GROUP ? n : done + GROUP;
-            for (u32 i = done; i < group; i++) look_first(c, &commands[i], &hashes[i - done]);
-            for (u32 i = done; i < group; i++) look_second(c, &commands[i], i - done);
+            look(c, cmd, group - done, hashes);
         }
         if (UNLIKELY(cap - c->n_events < c->events_max)) break;
         if (UNLIKELY(cmd->seq != c->cmd_seq + 1 || cmd->time_ns < c->time_ns)) {

@@ -64,11 +64,11 @@ id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
     return NULL;
 }
 
-/* Bring in the index entry of an id that is coming, and that of a record it will soon push out when the ring is full. */
-void id_look(const core *c, u64 hash) {
+/* Bring in the index entry of the id that comes as the `ahead`th from now, and that of the record it will push out when the ring is full. */
+void id_look(const core *c, u64 hash, u32 ahead) {
     TOUCH(&c->id_index[index_home(c, (u32)(hash >> 32))]);
     if (c->id_count != c->config.max_cl_ord_ids || c->id_count < 64) return;
-    u32 soon = c->id_first + 16;
+    u32 soon = c->id_first + ahead;
     if (soon >= c->id_count) soon -= c->id_count;
     TOUCH(&c->id_index[index_home(c, (u32)(c->id_hashes[soon] >> 32))]);
 }

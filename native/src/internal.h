@@ -304,7 +304,7 @@ void hold_command(core *c, const core_command *cmd);
 
 int id_form_ok(const char *id);
 u64 id_hash(u32 account_index, const char *id);
-void id_look(const core *c, u64 hash);
+void id_look(const core *c, u64 hash, u32 ahead);
 u64 body_hash(const core_command *cmd);
 id_record *id_find(const core *c, u64 hash, u32 account_index, const char *id);
 id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body);
