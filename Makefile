@@ -43,7 +43,7 @@ check: setup
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
-	@$(PY) -m djlint templates --check --lint --quiet
+	@$(PY) -m djlint templates --lint --quiet
 	@$(MAKE) --no-print-directory test
 
 fmt:

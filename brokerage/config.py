@@ -101,7 +101,9 @@ def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
             raise ConfigError(f"{name} is too short for production: use at least 32 random characters.")
         return value
     if env == "production":
-        raise ConfigError(f"{name} is not set: in production give it, or {name}_FILE with the path of a file that holds it.")
+        raise ConfigError(
+            f"{name} is not set: in production give it, or {name}_FILE with the path of a file that holds it."
+        )
     # Local secrets need only be stable for this checkout, so that sessions outlive a restart.
     return hashlib.sha256(f"local {name} of {BASE_DIR}".encode()).hexdigest()
 
@@ -139,8 +141,12 @@ def load_config(environ: Mapping[str, str]) -> Config:
         base_url=base_url,
         host=host,
         port=port,
-        allowed_hosts=_words(environ, "ALLOWED_HOSTS", "" if env == "production" else "127.0.0.1,localhost,[::1],testserver"),
-        csrf_trusted_origins=_words(environ, "CSRF_TRUSTED_ORIGINS", f"{base_url},http://localhost:{port}" if env != "production" else base_url),
+        allowed_hosts=_words(
+            environ, "ALLOWED_HOSTS", "" if env == "production" else "127.0.0.1,localhost,[::1],testserver"
+        ),
+        csrf_trusted_origins=_words(
+            environ, "CSRF_TRUSTED_ORIGINS", f"{base_url},http://localhost:{port}" if env != "production" else base_url
+        ),
         frame_ancestors=_words(environ, "FRAME_ANCESTORS", ""),
         database_url=database_url,
         redis_url=redis_url,

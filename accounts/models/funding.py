@@ -21,7 +21,9 @@ class Deposit(models.Model):
     asset = models.CharField(max_length=12)
     amount = models.BigIntegerField(help_text="Minor units")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
-    reference = models.CharField(max_length=64, unique=True, help_text="The payer's side of it: repeated, it changes nothing")
+    reference = models.CharField(
+        max_length=64, unique=True, help_text="The payer's side of it: repeated, it changes nothing"
+    )
     failed_reason = models.CharField(max_length=200, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
 

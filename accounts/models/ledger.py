@@ -43,10 +43,13 @@ class LedgerEntry(models.Model):
         ordering = ("-id",)
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(id=models.F("entry_seq") * 16 + models.F("leg"), leg__gte=0, leg__lt=16), name="ledger_id_is_its_place"
+                condition=models.Q(id=models.F("entry_seq") * 16 + models.F("leg"), leg__gte=0, leg__lt=16),
+                name="ledger_id_is_its_place",
             ),
             models.CheckConstraint(condition=~models.Q(amount=0), name="ledger_amount_not_zero"),
-            models.CheckConstraint(condition=~models.Q(book=1) | models.Q(core_account__gt=0), name="ledger_client_has_account"),
+            models.CheckConstraint(
+                condition=~models.Q(book=1) | models.Q(core_account__gt=0), name="ledger_client_has_account"
+            ),
         ]
         indexes = [models.Index(fields=("core_account", "-id"), name="ledger_by_account")]
 

@@ -25,7 +25,9 @@ class TradingAccount(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.CharField(max_length=12, unique=True)
     core_account = models.PositiveIntegerField(unique=True)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="trading_accounts", null=True, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="trading_accounts", null=True, blank=True
+    )
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.INDIVIDUAL)
     base_currency = models.CharField(max_length=12, default="USD")
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)

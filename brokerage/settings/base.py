@@ -107,10 +107,18 @@ def database_from_url(url: str) -> dict[str, object]:
 DATABASES = {"default": database_from_url(CONFIG.database_url or "postgresql://postgres@/brokerage?host=/nonexistent")}
 REDIS_URL = CONFIG.redis_url or "unix:///nonexistent/valkey.sock"
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "c", "TIMEOUT": 300},
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "c",
+        "TIMEOUT": 300,
+    },
 }
 CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL], "prefix": "ch"}},
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "ch"},
+    },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_AGE = 12 * 3600

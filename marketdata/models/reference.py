@@ -94,7 +94,9 @@ class Instrument(models.Model):
     margin_ppm = models.IntegerField(default=0)
     core_instrument = models.PositiveIntegerField(unique=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACTIVE)
-    history_source = models.CharField(max_length=160, blank=True, default="", help_text="Where its history comes from, as shown to users")
+    history_source = models.CharField(
+        max_length=160, blank=True, default="", help_text="Where its history comes from, as shown to users"
+    )
 
     class Meta:
         ordering = ("core_instrument",)
@@ -102,8 +104,12 @@ class Instrument(models.Model):
             models.CheckConstraint(condition=models.Q(tick_value__gte=1), name="tick_value_whole"),
             models.CheckConstraint(condition=models.Q(lot_minor__gte=1), name="lot_minor_whole"),
             models.CheckConstraint(condition=models.Q(min_qty__gte=1), name="min_qty_positive"),
-            models.CheckConstraint(condition=models.Q(kind="margin") | models.Q(base__isnull=False), name="spot_has_base"),
-            models.CheckConstraint(condition=models.Q(kind="spot") | models.Q(margin_ppm__gt=0), name="margin_has_rate"),
+            models.CheckConstraint(
+                condition=models.Q(kind="margin") | models.Q(base__isnull=False), name="spot_has_base"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="spot") | models.Q(margin_ppm__gt=0), name="margin_has_rate"
+            ),
         ]
 
     def __str__(self) -> str:
