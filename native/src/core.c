@@ -62,7 +62,7 @@ core *core_open(const core_config *config) {
     c->max_cancels = f.max_cancels_per_command ? f.max_cancels_per_command : 1024;
     c->events_max = 2 * c->max_fills + 2 > c->max_cancels + 1 ? 2 * c->max_fills + 2 : c->max_cancels + 1;
     c->account_stride = (16 + (size_t)f.max_assets * 16 + 63) & ~(size_t)63;
-    while ((1u << c->id_bits) < 2 * f.max_cl_ord_ids) c->id_bits++;
+    while ((u64)c->id_mask * 4 < f.max_cl_ord_ids) c->id_mask = c->id_mask * 2 + 1; /* 1.75 places or more for each id */
 
     c->accounts = map_hot(c, f.max_accounts, c->account_stride);
     c->rows = map_memory(c, (size_t)f.max_instruments * f.max_accounts, sizeof(margin_row));
@@ -79,11 +79,10 @@ core *core_open(const core_config *config) {
     c->fars = map_memory(c, (size_t)f.max_levels + 1, sizeof(far_level));
     c->scratch = map_memory(c, WINDOW, sizeof(level));
     c->ids = map_hot(c, f.max_cl_ord_ids, sizeof(id_record));
-    c->id_hashes = map_hot(c, f.max_cl_ord_ids, sizeof(u64));
-    c->id_index = map_hot(c, (size_t)1 << c->id_bits, sizeof(u64));
+    c->id_index = map_hot(c, (size_t)c->id_mask + 1, sizeof(id_bucket));
     level *levels = map_memory(c, (size_t)f.max_instruments * WINDOW, sizeof(level));
     u64 *bits = map_memory(c, (size_t)f.max_instruments * WINDOW_WORDS * 2, sizeof(u64));
-    if (c->n_maps != 19) {
+    if (c->n_maps != 18) {
         core_close(c);
         return NULL;
     }
@@ -165,12 +164,11 @@ static inline void look_second(const core *c, const core_command *cmd, u32 ahead
 
 /* Look at all of a group; the hashes of its ids are kept for when it is applied. */
 static void look(const core *c, const core_command *commands, u32 n, u64 *hashes) {
-    u32 n_ids = 0;
     for (u32 i = 0; i < n; i++) look_first(c, &commands[i]);
     for (u32 i = 0; i < n; i++)
         if (commands[i].cl_ord_id[0]) hashes[i] = id_hash(commands[i].account, commands[i].cl_ord_id);
     for (u32 i = 0; i < n; i++)
-        if (commands[i].cl_ord_id[0]) id_look(c, hashes[i], n_ids++);
+        if (commands[i].cl_ord_id[0]) id_look(c, hashes[i]);
     for (u32 i = 0; i < n; i++) look_second(c, &commands[i], i);
 }
 

@@ -1,8 +1,9 @@
 /*
  * ids.c - the two indexes beside the book: remembered ClOrdIDs (a ring, oldest first, with an open-addressed index) and the heap of GTD orders.
  *
- * The index holds the upper half of the hash beside the ring position, so a probe seldom touches a record, and deletion can shift back without looking
- * at records at all. Its layout never shows in an answer.
+ * The index is an array of cache lines with room for seven entries (tag, ordinal of the record). An entry is dead as soon as its record is forgotten,
+ * which its ordinal tells, so forgetting touches no memory of the index and nothing has to be deleted. A line remembers the newest entry that had to go on to
+ * the next line; a search goes on only while that one is remembered. The layout never shows in an answer.
  */
 #include "internal.h"
 
@@ -52,60 +53,58 @@ u64 body_hash(const core_command *cmd) {
     return fold(h + 0x589965CC75374CC3ull, (u64)cmd->aux ^ 0xEB44ACCAB455D165ull) ^ kind;
 }
 
-static inline u32 index_home(const core *c, u32 tag) { return (u32)((u64)tag >> (32 - c->id_bits)); }
+static inline u32 tag_of(u64 hash) { return (u32)(hash >> 32) | 1; }
+
+/* Position in the ring of the record with this ordinal, or -1 when it is forgotten. */
+static inline i64 position_of(const core *c, u32 ordinal) {
+    u32 age = c->id_next - ordinal; /* 1 = the newest */
+    if (age - 1 >= c->id_count) return -1;
+    u64 at = (u64)c->id_first + c->id_count - age;
+    return (i64)(at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at);
+}
 
 id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
-    u32 mask = (1u << c->id_bits) - 1, tag = (u32)(hash >> 32);
-    for (u32 i = index_home(c, tag); c->id_index[i]; i = (i + 1) & mask) {
-        if ((u32)(c->id_index[i] >> 32) != tag) continue;
-        id_record *r = &c->ids[(u32)c->id_index[i] - 1];
-        if (r->account == a && !memcmp(r->id, id, sizeof r->id)) return r;
+    u32 tag = tag_of(hash);
+    u32 at = (u32)hash & c->id_mask;
+    for (u32 lines = 0; lines <= c->id_mask; lines++, at = (at + 1) & c->id_mask) {
+        const id_bucket *b = &c->id_index[at];
+        for (int k = 0; k < BUCKET; k++) {
+            if (LIKELY((u32)(b->entries[k] >> 32) != tag)) continue;
+            i64 position = position_of(c, (u32)b->entries[k]);
+            if (position < 0) continue;
+            id_record *r = &c->ids[position];
+            if (r->account == a && !memcmp(r->id, id, sizeof r->id)) return r;
+        }
+        if (LIKELY(!b->passed || !is_remembered(c, b->last_passed))) return NULL;
     }
     return NULL;
 }
 
-/* Bring in the index entry of the id that comes as the `ahead`th from now, and that of the record it will push out when the ring is full. */
-void id_look(const core *c, u64 hash, u32 ahead) {
-    TOUCH(&c->id_index[index_home(c, (u32)(hash >> 32))]);
-    if (c->id_count != c->config.max_cl_ord_ids || c->id_count < 64) return;
-    u32 soon = c->id_first + ahead;
-    if (soon >= c->id_count) soon -= c->id_count;
-    TOUCH(&c->id_index[index_home(c, (u32)(c->id_hashes[soon] >> 32))]);
-}
+/* Bring in the index line of an id that is coming. */
+void id_look(const core *c, u64 hash) { TOUCH(&c->id_index[(u32)hash & c->id_mask]); }
 
-static void index_add(core *c, u64 hash, u32 position) {
-    u32 mask = (1u << c->id_bits) - 1, tag = (u32)(hash >> 32), i = index_home(c, tag);
-    while (c->id_index[i]) i = (i + 1) & mask;
-    c->id_index[i] = (u64)tag << 32 | (position + 1);
-}
-
-/* Delete and shift the rest of the run back, so that no tombstones pile up. */
-static void index_drop(core *c, u64 hash, u32 position) {
-    u32 mask = (1u << c->id_bits) - 1, i = index_home(c, (u32)(hash >> 32));
-    while ((u32)c->id_index[i] != position + 1) i = (i + 1) & mask;
-    for (u32 j = (i + 1) & mask; c->id_index[j]; j = (j + 1) & mask) {
-        u32 home = index_home(c, (u32)(c->id_index[j] >> 32));
-        if (((j - home) & mask) >= ((j - i) & mask)) {
-            c->id_index[i] = c->id_index[j];
-            i = j;
+/* Enter the record that gets the next ordinal, over an entry whose record is forgotten. There is one: the index has more places than the ring. */
+static void index_add(core *c, u64 hash) {
+    u32 ordinal = c->id_next;
+    for (u32 at = (u32)hash & c->id_mask;; at = (at + 1) & c->id_mask) {
+        id_bucket *b = &c->id_index[at];
+        for (int k = 0; k < BUCKET; k++) {
+            if (b->entries[k] && is_remembered(c, (u32)b->entries[k])) continue;
+            b->entries[k] = (u64)tag_of(hash) << 32 | ordinal;
+            return;
         }
+        b->passed = 1;
+        b->last_passed = ordinal;
     }
-    c->id_index[i] = 0;
 }
 
 void id_forget_oldest(core *c) {
-    index_drop(c, c->id_hashes[c->id_first], c->id_first);
     if (++c->id_first == c->config.max_cl_ord_ids) c->id_first = 0;
     c->id_count--;
 }
 
 void id_forget_before(core *c, u32 day) {
     while (c->id_count && c->ids[c->id_first].day < day) id_forget_oldest(c);
-}
-
-static u32 id_next_position(const core *c) {
-    u64 at = (u64)c->id_first + c->id_count;
-    return (u32)(at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at);
 }
 
 /* Remember the command's id (known not to be remembered yet): the caller fills in the outcome, core_apply stores it when the command is done. */
@@ -128,15 +127,19 @@ id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
     return r;
 }
 
+static void record_add(core *c, const id_record *record) {
+    u64 at = (u64)c->id_first + c->id_count;
+    c->ids[at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at] = *record;
+    index_add(c, record->hash);
+    c->id_count++;
+    c->id_next++;
+}
+
 /* Put id_new into the ring, in the place of the oldest when it is full. */
 void id_store(core *c) {
     c->id_pending = 0;
     if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
-    u32 position = id_next_position(c);
-    c->ids[position] = c->id_new;
-    c->id_hashes[position] = c->id_new.hash;
-    c->id_count++;
-    index_add(c, c->id_new.hash, position);
+    record_add(c, &c->id_new);
 }
 
 /* Take over a record of a snapshot. Returns 0 when it cannot be right. */
@@ -146,11 +149,7 @@ int id_restore(core *c, const id_record *record) {
     if (c->id_count == c->config.max_cl_ord_ids || !id[0] || !id_form_ok(id)) return 0;
     u64 hash = id_hash(record->account, id);
     if (hash != record->hash || id_find(c, hash, record->account, id)) return 0;
-    u32 position = id_next_position(c);
-    c->ids[position] = *record;
-    c->id_hashes[position] = hash;
-    c->id_count++;
-    index_add(c, hash, position);
+    record_add(c, record);
     return 1;
 }
 

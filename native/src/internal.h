@@ -131,6 +131,10 @@ typedef struct {
 } id_record;
 _Static_assert(sizeof(id_record) == 128, "two cache lines");
 
+#define BUCKET 7
+typedef struct { u64 entries[BUCKET]; u32 last_passed, passed; } id_bucket;
+_Static_assert(sizeof(id_bucket) == 64, "one cache line");
+
 /* Slots of an arena: LIFO free list, and which are live. */
 typedef struct { u32 cap, top, free_count, live; u32 *free; } slots;
 
@@ -168,12 +172,12 @@ struct core {
     level *scratch;                   /* WINDOW, for moving a window */
 
     id_record *ids;                   /* ring; written once per id, read only for a duplicate */
-    u64 *id_hashes;                   /* the same ring, only the hash: what forgetting needs */
     id_record id_new;                 /* of the running command */
     int id_pending;                   /* id_new is to be stored when the command is done */
     u32 id_first, id_count;           /* oldest, how many */
-    u64 *id_index;                    /* open addressing: tag << 32 | ring position + 1 */
-    u32 id_bits;
+    u32 id_next;                      /* ordinal of the next record; wraps */
+    id_bucket *id_index;              /* see ids.c */
+    u32 id_mask;
 
     core_event *events;               /* of the running core_apply */
     u32 n_events;
@@ -242,6 +246,9 @@ static inline u32 key_account(u64 key) { return (u32)(key >> 32); }
 static inline u32 key_instrument(u64 key) { return (u32)key >> 2; }
 static inline int is_margin(const instrument *in) { return in->kind == KIND_MARGIN; }
 
+/* Is the record with this ordinal still in the ring. */
+static inline int is_remembered(const core *c, u32 ordinal) { return c->id_next - ordinal - 1 < c->id_count; }
+
 /* Order of the GTD heap. */
 static inline int expires_before(const core *c, u32 a, u32 b) {
     i64 x = c->cold[a].expire_ns, y = c->cold[b].expire_ns;
@@ -304,7 +311,7 @@ void hold_command(core *c, const core_command *cmd);
 
 int id_form_ok(const char *id);
 u64 id_hash(u32 account_index, const char *id);
-void id_look(const core *c, u64 hash, u32 ahead);
+void id_look(const core *c, u64 hash);
 u64 body_hash(const core_command *cmd);
 id_record *id_find(const core *c, u64 hash, u32 account_index, const char *id);
 id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body);

@@ -311,13 +311,14 @@ static int check_heap(checker *k) {
 static int check_ids(checker *k) {
     const core *c = k->c;
     u32 entries = 0, day = 0;
-    for (u64 i = 0; i < (u64)1 << c->id_bits; i++) entries += c->id_index[i] != 0;
+    for (u64 i = 0; i <= c->id_mask; i++)
+        for (int e = 0; e < BUCKET; e++) entries += c->id_index[i].entries[e] && is_remembered(c, (u32)c->id_index[i].entries[e]);
     if (entries != c->id_count || c->id_count > c->config.max_cl_ord_ids) return broken(k, 13, "id index has %u entries for %u ids", entries, c->id_count);
     for (u32 n = 0, at = c->id_first; n < c->id_count; n++, at = at + 1 == c->config.max_cl_ord_ids ? 0 : at + 1) {
         const id_record *r = &c->ids[at];
         char id[40] = {0};
         memcpy(id, r->id, sizeof r->id);
-        if (r->hash != c->id_hashes[at] || r->hash != id_hash(r->account, id) || id_find(c, r->hash, r->account, id) != r) return broken(k, 13, "id record %u is not found", at);
+        if (r->hash != id_hash(r->account, id) || id_find(c, r->hash, r->account, id) != r) return broken(k, 13, "id record %u is not found", at);
         if (r->day < day || r->day > c->trading_day) return broken(k, 13, "id record %u has a day out of order", at);
         day = r->day;
     }
