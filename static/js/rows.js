@@ -30,7 +30,8 @@ export class Rows {
   count() {
     const n = this.body ? this.body.rows.length : this.items.size;
     for (const el of $$(`[data-count=${this.name}]`)) setText(el, String(n));
-    for (const el of $$(`[data-empty=${this.name}]`)) el.hidden = n > 0;
+    // Without a table of this name on the page, an empty state of that name is not about us.
+    if (this.table) for (const el of $$(`[data-empty=${this.name}]`)) el.hidden = n > 0;
     if (this.table) this.table.closest("[data-has]")?.toggleAttribute("hidden", n === 0);
   }
 }
