@@ -29,7 +29,7 @@ async def runner():
 
     made._in_thread = here
     yield made
-    await sync_to_async(connection.close)()
+    await sync_to_async(lambda: connection.close())()
     made._thread.shutdown()
     await valkey.aclose()
 
