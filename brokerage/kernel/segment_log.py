@@ -250,16 +250,19 @@ class LogReader:
         """Judge what follows the last good frame of a segment. True: go on with the next segment."""
         place, seq, sealed = tail.position, tail.seq, tail.sealed
         name = segment_name(index)
+        # A seal carries the sequence of the frame behind it, so after one (in this segment or the one before) that very sequence is missing.
+        behind_seal = sealed or (place.offset == HEADER_SIZE and index > 1)
+        missing = seq if behind_seal else seq + 1
         rest = _NOT_ZERO.search(data, place.offset)
         last = index == self.count and not self._appeared(index + 1)
         if rest is not None and (sealed or not last):
-            raise JournalDamagedError(seq + 1, f"{name} has a damaged frame at byte {place.offset}")
+            raise JournalDamagedError(missing, f"{name} has a damaged frame at byte {place.offset}")
         if not last and not sealed:
-            raise JournalDamagedError(seq + 1, f"{name} ends without its seal, but there is a later segment")
+            raise JournalDamagedError(missing, f"{name} ends without its seal, but there is a later segment")
         if last:
             if rest is not None and (later := self._later(data, place.offset, seq)) is not None:
                 raise JournalDamagedError(
-                    seq + 1, f"{name}: the frame at byte {place.offset} is damaged; a later good one is at byte {later}"
+                    missing, f"{name}: the frame at byte {place.offset} is damaged; a later good one is at byte {later}"
                 )
             torn = len(data[place.offset :].rstrip(b"\0")) if rest is not None else 0
             self.tail = tail._replace(torn=torn)

@@ -60,9 +60,9 @@ class Site:
         return answer.json()["results"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    """One browser for the run."""
+    """One browser for the browser tests, gone before others begin: its driver keeps an event loop running in this thread."""
     from playwright.sync_api import sync_playwright
 
     try:

@@ -6,7 +6,6 @@ others: what to send.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -45,7 +44,7 @@ class EngineProcess:
                     sys.executable, "-m", "trading.engine", "--journal", str(self.journal), "--socket", self.socket,
                     "--ready", str(self.folder / "engine.ready"), "--durability", self.durability, *self.arguments,
                 ],
-                cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+                cwd=ROOT, stdout=log, stderr=log, # The environment is ours: what is different goes on the command line.
             )  # fmt: skip
         if wait:
             try:
