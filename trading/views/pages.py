@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.selectors.access import AccountRef
-from brokerage.kernel.clock import parse_rfc3339
+from brokerage.kernel.clock import NS_PER_DAY, TIME_NS_MAX
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.terms import Side
 from brokerage.platform.api import Page, page_of
@@ -129,13 +130,15 @@ def trade(request: HttpRequest, symbol: str) -> HttpResponse:
 
 def _day(text: str, *, end: bool = False) -> int | None:
     """UTC nanoseconds of a calendar day (its end, when asked); None for no or no such day."""
-    if len(text) != 10:
-        return None
     try:
-        start = parse_rfc3339(f"{text}T00:00:00Z")
+        day = date.fromisoformat(text) if len(text) == 10 else None
     except ValueError:
+        day = None
+    if day is None:
         return None
-    return start + 86_400_000_000_000 if end else start
+    days = (day - date(1970, 1, 1)).days + (1 if end else 0)
+    # A day beyond what the core can carry still means "after everything" or "before everything".
+    return max(-TIME_NS_MAX, min(TIME_NS_MAX, days * NS_PER_DAY))
 
 
 def _filters(request: HttpRequest) -> dict[str, Any]:
