@@ -69,11 +69,17 @@ class WsClient:
 
     async def until(self, what: Callable[[], Any], seconds: float = 5.0) -> Any:
         """Wait until ``what()`` is true; its value."""
-        async with asyncio.timeout(seconds):
-            while not (found := what()):
-                await self._news.wait()
-                self._news.clear()
-            return found
+        try:
+            async with asyncio.timeout(seconds):
+                while not (found := what()):
+                    await self._news.wait()
+                    self._news.clear()
+                return found
+        except TimeoutError:
+            last = [str(frame)[:200] for frame in self.frames[-5:]]
+            raise AssertionError(
+                f"not within {seconds} s; closed with {self.code}; {len(self.frames)} frames, the last: {last}"
+            ) from None
 
     async def get(self, kind: str, seconds: float = 5.0) -> dict[str, Any]:
         """The first frame of a type not taken yet; it is taken out."""

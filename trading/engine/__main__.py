@@ -22,8 +22,8 @@ from brokerage.kernel.clock import SYSTEM_CLOCK
 from brokerage.kernel.errors import DamageError
 from brokerage.kernel.files import StorageError
 from trading.engine.eventlog import RING_BYTES
-from trading.engine.journal import SEGMENT_SIZE, JournalLockedError
-from trading.engine.runtime import LOW_WATER, SNAPSHOT_EVERY, EngineOptions, EngineRuntime
+from trading.engine.journal import LOW_WATER, SEGMENT_SIZE, JournalLockedError
+from trading.engine.runtime import SNAPSHOT_EVERY, EngineOptions, EngineRuntime
 from trading.engine.server import EngineServer
 
 log = logging.getLogger("trading.engine")
@@ -88,7 +88,7 @@ def _parse(arguments: list[str] | None) -> tuple[EngineOptions, Path, tuple[str,
         segment_size=found.segment_kib << 10, low_water=found.low_water_kib << 10, snapshot_every=found.snapshot_every,
         digest_every=found.digest_every, ring_bytes=found.ring_kib << 10,
     )  # fmt: skip
-    tool = None
+    tool: tuple[str, list[int]] | None = None
     if found.check or found.verify:
         tool = ("check" if found.check else "verify", [])
     elif found.dump:

@@ -35,7 +35,7 @@ class Batch:
         "last_offset", "position", "time_ns",
     )  # fmt: skip
 
-    def __init__(self, commands: bytes, events: bytes, first_seq: int, count: int, time_ns: int) -> None:
+    def __init__(self, commands: bytes | bytearray, events: bytes, first_seq: int, count: int, time_ns: int) -> None:
         self.commands = commands
         self.events = events
         self.first_seq = first_seq

@@ -32,7 +32,10 @@ class Execution(models.Model):
     class Meta:
         ordering = ("-exec_id",)
         constraints = [
-            models.CheckConstraint(condition=models.Q(last_px__gt=0) & models.Q(last_qty__gt=0) & models.Q(fee__gte=0), name="execution_signs"),
+            models.CheckConstraint(
+                condition=models.Q(last_px__gt=0) & models.Q(last_qty__gt=0) & models.Q(fee__gte=0),
+                name="execution_signs",
+            ),
         ]
         indexes = [
             models.Index(fields=("core_account", "-exec_id"), name="execution_by_account"),

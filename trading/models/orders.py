@@ -29,7 +29,9 @@ class Order(models.Model):
     order_qty = models.BigIntegerField()
     leaves_qty = models.BigIntegerField()
     cum_qty = models.BigIntegerField()
-    notional_sum = models.DecimalField(max_digits=38, decimal_places=0, default=0, help_text="Sum of last_px times last_qty: ticks times lots")
+    notional_sum = models.DecimalField(
+        max_digits=38, decimal_places=0, default=0, help_text="Sum of last_px times last_qty: ticks times lots"
+    )
     fee_sum = models.BigIntegerField(default=0, help_text="Quote minor units")
     ord_status = models.SmallIntegerField(choices=Status.choices)
     reject_reason = models.IntegerField(default=0)
@@ -48,16 +50,23 @@ class Order(models.Model):
     class Meta:
         ordering = ("-entry_seq",)
         constraints = [
-            models.CheckConstraint(condition=models.Q(leaves_qty__gte=0) & models.Q(cum_qty__gte=0), name="order_quantities_not_negative"),
             models.CheckConstraint(
-                condition=~models.Q(ord_status__in=(0, 1)) | models.Q(order_qty=models.F("leaves_qty") + models.F("cum_qty")),
+                condition=models.Q(leaves_qty__gte=0) & models.Q(cum_qty__gte=0), name="order_quantities_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(ord_status__in=(0, 1))
+                | models.Q(order_qty=models.F("leaves_qty") + models.F("cum_qty")),
                 name="order_live_quantities_add_up",
             ),
-            models.CheckConstraint(condition=models.Q(ord_status__in=(0, 1)) | models.Q(leaves_qty=0), name="order_done_has_no_leaves"),
+            models.CheckConstraint(
+                condition=models.Q(ord_status__in=(0, 1)) | models.Q(leaves_qty=0), name="order_done_has_no_leaves"
+            ),
         ]
         indexes = [
             models.Index(fields=("core_account", "-entry_seq"), name="order_by_account"),
-            models.Index(fields=("core_account", "-entry_seq"), condition=models.Q(ord_status__in=(0, 1)), name="order_open"),
+            models.Index(
+                fields=("core_account", "-entry_seq"), condition=models.Q(ord_status__in=(0, 1)), name="order_open"
+            ),
             models.Index(fields=("core_account", "cl_ord_id"), name="order_by_cl_ord_id"),
             models.Index(fields=("core_account", "seq"), name="order_changed"),
             models.Index(fields=("-entry_seq",), name="order_latest"),
