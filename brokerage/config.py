@@ -32,6 +32,7 @@ class Config:
     debug: bool
     secret_key: str
     jwt_key: str
+    keyring_file: Path
     base_url: str
     host: str
     port: int
@@ -108,6 +109,14 @@ def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
     return hashlib.sha256(f"local {name} of {BASE_DIR}".encode()).hexdigest()
 
 
+def _keyring_file(environ: Mapping[str, str], env: str, var_dir: Path) -> Path:
+    default = "" if env == "production" else str(var_dir / "keys" / "keyring.json")
+    path = _text(environ, "KEYRING_FILE", default)
+    if not path:
+        raise ConfigError("KEYRING_FILE must be set in production: the path of the file with the encryption keys.")
+    return Path(path).resolve()
+
+
 def _socket_path(path: Path) -> str:
     """Return a socket path short enough for the kernel, in a folder of this user's own when the natural one is too long."""
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
@@ -138,6 +147,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         debug=_flag(environ, "DEBUG", env == "local"),
         secret_key=_secret(environ, "SECRET_KEY", env),
         jwt_key=_secret(environ, "JWT_KEY", env),
+        keyring_file=_keyring_file(environ, env, var_dir),
         base_url=base_url,
         host=host,
         port=port,

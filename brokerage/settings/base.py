@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
+    "brokerage.platform.audit.AuditContextMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -204,6 +205,9 @@ SIMPLE_JWT = {
     # A changed password ends every token made before it.
     "CHECK_REVOKE_TOKEN": True,
 }
+KEYRING_FILE = CONFIG.keyring_file
+# In production the file is given; a fresh one beside an old database would open nothing.
+KEYRING_MAKE = not CONFIG.production
 API_RATE_SCALE = CONFIG.rate_scale
 SPECTACULAR_SETTINGS = {
     "TITLE": "Brokerage API",

@@ -47,6 +47,17 @@ def test_defaults_are_those_of_a_local_demo() -> None:
             {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40, "JWT_KEY": "y" * 40},
             "DATABASE_URL",
         ),
+        (
+            "production without a keyring",
+            {
+                "BROKERAGE_ENV": "production",
+                "SECRET_KEY": "x" * 40,
+                "JWT_KEY": "y" * 40,
+                "DATABASE_URL": "postgresql://x",
+                "REDIS_URL": "redis://x",
+            },
+            "KEYRING_FILE",
+        ),
         ("secret file missing", {"SECRET_KEY_FILE": "/nonexistent/key"}, "SECRET_KEY_FILE"),
     ],
 )

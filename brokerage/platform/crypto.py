@@ -1,0 +1,246 @@
+"""Encryption at rest: envelope encryption with one data key per owner, bound to the row and field it stands in.
+
+    keyring file (KEK by id)  ──wraps──>  DataKey row (one per owner)  ──AES-256-GCM──>  sealed field
+
+Owner is whose secret it is (``user:<id>``, ``system:<name>``), so destroying one key makes everything of that owner unreadable and leaves
+every hash over the sealed bytes as it was. The associated data are owner, table, row and field: a ciphertext that is moved anywhere else does
+not open. Rotation wraps data keys again and touches no field (``manage.py rotate_keys``).
+
+Sealed bytes: version 1 (1 byte) · DataKey id (8, big endian) · nonce (12) · ciphertext and tag.
+Owns sealing, opening, destroying and the blind index. Leaves the keyring's place to ``brokerage/config.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from brokerage.kernel.clock import utc_now
+from brokerage.platform.models import DataKey
+
+VERSION = 1
+NONCE_BYTES = 12
+KEY_BYTES = 32
+HEAD_BYTES = 1 + 8 + NONCE_BYTES
+
+
+class CryptoError(Exception):
+    """Sealed bytes cannot be opened: damaged, moved from another place, or of a key that is not here."""
+
+
+class KeyDestroyedError(CryptoError):
+    """The owner's key was destroyed on purpose: what it sealed is gone."""
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """Key-encryption keys by id; ``current`` wraps, the others only unwrap."""
+
+    current: str
+    keys: dict[str, bytes]
+    index_key: bytes
+
+    def wrap(self, data_key: bytes, owner: str) -> bytes:
+        """Encrypt a data key under the current key; bound to its owner."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(self.keys[self.current]).encrypt(nonce, data_key, f"datakey\0{owner}".encode())
+
+    def unwrap(self, wrapped: bytes, kek_id: str, owner: str) -> bytes:
+        """Decrypt a data key; CryptoError when the ring has no such key or the bytes were changed."""
+        if kek_id not in self.keys:
+            raise CryptoError(f"The keyring has no key {kek_id!r}.")
+        try:
+            aad = f"datakey\0{owner}".encode()
+            return AESGCM(self.keys[kek_id]).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], aad)
+        except InvalidTag:
+            raise CryptoError(f"The data key of {owner} does not open.") from None
+
+
+def keyring_make() -> dict[str, object]:
+    """A fresh keyring document with one key."""
+    key, index = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES)
+    return {
+        "current": "k1",
+        "keys": {"k1": base64.b64encode(key).decode()},
+        "index": base64.b64encode(index).decode(),
+    }
+
+
+def keyring_add(path: Path, key_id: str) -> None:
+    """Add a key to the file and make it the current one; older ones stay until everything is wrapped again."""
+    document = json.loads(path.read_text())
+    if key_id in document["keys"]:
+        raise CryptoError(f"The keyring has a key {key_id!r} already.")
+    document["keys"][key_id] = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    document["current"] = key_id
+    _write_private(path, document)
+    keyring_forget()
+
+
+def keyring_drop(path: Path, key_id: str) -> None:
+    """Take a retired key out of the file; CryptoError while it is current or wraps anything."""
+    document = json.loads(path.read_text())
+    if key_id == document["current"] or DataKey.objects.filter(kek_id=key_id, destroyed_at=None).exists():
+        raise CryptoError(f"The key {key_id!r} is still in use.")
+    document["keys"].pop(key_id, None)
+    _write_private(path, document)
+    keyring_forget()
+
+
+def keyring_ensure(path: Path) -> None:
+    """Make the file with a fresh key where there is none; of two processes at once one wins and both use its file."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = _private_file(path, keyring_make())
+    try:
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+def _private_file(path: Path, document: dict[str, object]) -> Path:
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    fresh.touch(mode=0o600, exist_ok=False)
+    fresh.write_text(json.dumps(document, indent=1))
+    return fresh
+
+
+def _write_private(path: Path, document: dict[str, object]) -> None:
+    # A second file, then a rename: a crash leaves the old ring or the new one, never half of one.
+    _private_file(path, document).replace(path)
+
+
+def keyring_path() -> Path:
+    """Where the keyring lies."""
+    return Path(settings.KEYRING_FILE)
+
+
+@lru_cache(maxsize=1)
+def keyring() -> Keyring:
+    """The keyring of this process."""
+    path = keyring_path()
+    if settings.KEYRING_MAKE:
+        keyring_ensure(path)
+    try:
+        document = json.loads(path.read_text())
+        keys = {name: base64.b64decode(text) for name, text in document["keys"].items()}
+        ring = Keyring(document["current"], keys, base64.b64decode(document["index"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise CryptoError(f"The keyring {path} cannot be read ({type(error).__name__}).") from error
+    if ring.current not in keys or any(len(key) != KEY_BYTES for key in [*keys.values(), ring.index_key]):
+        raise CryptoError(f"The keyring {path} has no usable current key.")
+    return ring
+
+
+def keyring_forget() -> None:
+    """Read the keyring and data keys again: after a change of the file, and between tests."""
+    keyring.cache_clear()
+    _data_key.cache_clear()
+
+
+@lru_cache(maxsize=10_000)
+def _data_key(key_id: int) -> tuple[str, bytes]:
+    row = DataKey.objects.filter(pk=key_id).first()
+    if row is None:
+        raise CryptoError(f"There is no data key {key_id}.")
+    if row.wrapped is None:
+        raise KeyDestroyedError(f"The key of {row.owner} was destroyed.")
+    try:
+        return row.owner, keyring().unwrap(bytes(row.wrapped), row.kek_id, row.owner)
+    except CryptoError:
+        # The ring may have been rotated since this process read it.
+        keyring.cache_clear()
+        return row.owner, keyring().unwrap(bytes(row.wrapped), row.kek_id, row.owner)
+
+
+def _key_for(owner: str) -> int:
+    found = DataKey.objects.filter(owner=owner, destroyed_at=None).values_list("pk", flat=True).first()
+    if found is not None:
+        return found
+    ring = keyring()
+    wrapped = ring.wrap(secrets.token_bytes(KEY_BYTES), owner)
+    try:
+        with transaction.atomic():
+            return DataKey.objects.create(owner=owner, kek_id=ring.current, wrapped=wrapped).pk
+    except IntegrityError:
+        # Another transaction made it at the same moment.
+        return DataKey.objects.get(owner=owner, destroyed_at=None).pk
+
+
+def _aad(owner: str, table: str, row: str, field: str) -> bytes:
+    parts = (owner, table, row, field)
+    return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+
+
+def seal(data: bytes | str, *, owner: str, table: str, row: str, field: str) -> bytes:
+    """Encrypt for one place. ``row`` is the row's own id, so make it before saving (UUID or ULID)."""
+    key_id = _key_for(owner)
+    _, key = _data_key(key_id)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    plain = data.encode() if isinstance(data, str) else data
+    sealed = AESGCM(key).encrypt(nonce, plain, _aad(owner, table, row, field))
+    return bytes([VERSION]) + key_id.to_bytes(8, "big") + nonce + sealed
+
+
+def unseal(sealed: bytes | memoryview, *, table: str, row: str, field: str) -> bytes:
+    """Decrypt what ``seal`` made for the same place; CryptoError, or KeyDestroyedError when it was erased."""
+    data = bytes(sealed)
+    if len(data) < HEAD_BYTES + 16 or data[0] != VERSION:
+        raise CryptoError("These are not sealed bytes.")
+    owner, key = _data_key(int.from_bytes(data[1:9], "big"))
+    try:
+        return AESGCM(key).decrypt(data[9:HEAD_BYTES], data[HEAD_BYTES:], _aad(owner, table, row, field))
+    except InvalidTag:
+        raise CryptoError(f"Sealed bytes in {table}.{field} do not open in row {row}.") from None
+
+
+def unseal_text(sealed: bytes | memoryview, *, table: str, row: str, field: str) -> str:
+    """``unseal`` as text."""
+    return unseal(sealed, table=table, row=row, field=field).decode()
+
+
+def owner_key_destroy(owner: str) -> bool:
+    """Erase an owner's keys for good: everything sealed for it is unreadable. False when there was none.
+
+    Other processes may still hold the key in memory until ``_data_key`` is forgotten there (a restart, or ten thousand other keys).
+    """
+    changed = DataKey.objects.filter(owner=owner, destroyed_at=None).update(wrapped=None, destroyed_at=utc_now())
+    _data_key.cache_clear()
+    return bool(changed)
+
+
+def rewrap_batch(after_id: int, limit: int = 1_000) -> int | None:
+    """Wrap up to ``limit`` data keys of retired KEKs under the current one; the last id done, None when none is left."""
+    ring = keyring()
+    with transaction.atomic():
+        rows = list(
+            DataKey.objects.select_for_update(skip_locked=True)
+            .filter(pk__gt=after_id, destroyed_at=None)
+            .exclude(kek_id=ring.current)
+            .order_by("pk")[:limit]
+        )
+        for row in rows:
+            assert row.wrapped is not None  # noqa: S101 - not destroyed
+            row.wrapped = ring.wrap(ring.unwrap(bytes(row.wrapped), row.kek_id, row.owner), row.owner)
+            row.kek_id = ring.current
+        DataKey.objects.bulk_update(rows, ["wrapped", "kek_id"])
+    return rows[-1].pk if rows else None
+
+
+def blind_index(value: str, purpose: str) -> bytes:
+    """32 bytes that are equal for equal values of one purpose and say nothing without the keyring: for look-ups of sealed fields."""
+    return hmac.new(keyring().index_key, f"{purpose}\0{value}".encode(), hashlib.sha256).digest()
