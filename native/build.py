@@ -31,6 +31,8 @@ CFLAGS = (
     "-fvisibility=hidden",
     "-fno-strict-aliasing",
     "-fno-semantic-interposition",
+    # Pairs of 8-byte stores that are read back as one of 16 cannot be forwarded and wait: measured, docs/performance.md.
+    "-fno-tree-slp-vectorize",
 )
 # The generated wrapper is not ours to keep warning-free on every compiler.
 WRAPPER_CFLAGS = (

@@ -316,9 +316,7 @@ void book_append(core *c, instrument *in, u32 slot) {
     lv->tail = slot;
     lv->qty += o->leaves;
     lv->count++;
-    if (o->side == SIDE_BUY) {
-        if (o->price > b->bid) b->bid = o->price;
-    } else if (o->price < b->ask) b->ask = o->price;
+    b->best[s] = reaches(o->side, o->price, b->best[s]) ? o->price : b->best[s];
 }
 
 /* Take the order out of its queue; its leaves must still be in the level's quantity. Drops the level and moves the best price when it empties. */
@@ -347,20 +345,22 @@ void book_remove(core *c, instrument *in, u32 slot) {
         b->far_count--;
         book_missed(c, b, o->price);
     }
-    if (o->side == SIDE_BUY) {
-        if (o->price == b->bid) b->bid = book_next(c, b, SIDE_BUY, o->price);
-    } else if (o->price == b->ask) b->ask = book_next(c, b, SIDE_SELL, o->price);
+    if (o->price == b->best[s]) b->best[s] = book_next(c, b, o->side, o->price);
 }
 
-/* The order a new one would queue behind or trade with, and in the latter case its account: brought in ahead of time, see core.c. */
+/*
+ * The order a new one would queue behind or trade with, and in the latter case its account: brought in ahead of time, see core.c. Which of the two it
+ * is cannot be guessed, so addresses are chosen instead of branches.
+ */
 void book_look(const core *c, const instrument *in, u8 side, i64 price) {
     const book *b = &in->book;
+    i64 best = b->best[side == SIDE_BUY];
+    int meets = reaches(side, price, best);
     u32 i;
-    i64 best = side == SIDE_BUY ? b->ask : b->bid;
-    if ((side == SIDE_BUY ? price >= best : price <= best) && near_index(b, best, &i)) {
-        const order *m = &c->orders[b->levels[i].head];
-        TOUCH(account_at(c, m->account));
-        TOUCH(balance_at(c, m->account, in->quote_asset));
-        TOUCH(&c->orders[m->next]);
-    } else if (near_index(b, price, &i)) TOUCH(&c->orders[b->levels[i].tail]);
+    if (UNLIKELY(!near_index(b, meets ? best : price, &i))) return;
+    const level *lv = &b->levels[i];
+    const order *m = &c->orders[meets ? lv->head : lv->tail];
+    const core_balance *quote = balance_at(c, m->account, in->quote_asset);
+    TOUCH(meets ? (const void *)quote : (const void *)m);
+    TOUCH(meets ? &c->orders[m->next] : m);
 }

@@ -41,6 +41,11 @@ static u32 crc_by_table(u32 crc, const u8 *data, size_t size) {
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) static u32 crc_by_cpu(u32 crc, const u8 *data, size_t size) {
     u64 wide = crc;
+    for (; size >= 32; size -= 32, data += 32) {
+        u64 w[4];
+        memcpy(w, data, 32);
+        wide = _mm_crc32_u64(_mm_crc32_u64(_mm_crc32_u64(_mm_crc32_u64(wide, w[0]), w[1]), w[2]), w[3]);
+    }
     for (; size >= 8; size -= 8, data += 8) {
         u64 word;
         memcpy(&word, data, 8);

@@ -91,7 +91,7 @@ core *core_open(const core_config *config) {
     for (u32 i = 0; i < f.max_instruments; i++) {
         book *b = &c->instruments[i].book;
         b->base = 1;
-        b->ask = NO_ASK;
+        b->best[1] = NO_ASK;
         b->levels = levels + (size_t)i * WINDOW;
         b->bits[0] = bits + (size_t)i * WINDOW_WORDS * 2;
         b->bits[1] = b->bits[0] + WINDOW_WORDS;
@@ -130,31 +130,43 @@ void slot_give(slots *s, u32 slot) {
  * They only read, and only memory that is always there; what they see decides nothing.
  */
 
+/* What of a group is looked at again, as lists of positions: walking a list goes on without a guess where asking each command for its type would not. */
+typedef struct { u8 entering[GROUP], leaving[GROUP], named[GROUP]; u32 n_entering, n_leaving, n_named; } group;
+
 /* First look: what is found from the command alone. Few instructions per load, so that many loads are under way at once. */
-static inline void look_first(const core *c, const core_command *cmd) {
-    if (LIKELY(cmd->account < c->config.max_accounts)) TOUCH(account_at(c, cmd->account));
-    if (cmd->type == CMD_ORDER_CANCEL || cmd->type == CMD_ORDER_REPLACE) {
-        u32 slot = (u32)cmd->order_id;
-        if (slot <= c->order_slots.top) {
-            TOUCH(&c->orders[slot]);
-            TOUCH(&c->keys[slot]);
-        }
+static inline void look_first(const core *c, const core_command *commands, u32 n, group *g) {
+    g->n_entering = g->n_leaving = g->n_named = 0;
+    for (u32 i = 0; i < n; i++) {
+        const core_command *cmd = &commands[i];
+        TOUCH(account_at(c, cmd->account < c->config.max_accounts ? cmd->account : 0));
+        g->entering[g->n_entering] = g->leaving[g->n_leaving] = g->named[g->n_named] = (u8)i;
+        g->n_entering += cmd->type == CMD_ORDER_NEW;
+        g->n_leaving += (cmd->type == CMD_ORDER_CANCEL) | (cmd->type == CMD_ORDER_REPLACE);
+        g->n_named += cmd->cl_ord_id[0] != 0;
+    }
+    for (u32 k = 0; k < g->n_leaving; k++) {
+        u32 slot = (u32)commands[g->leaving[k]].order_id;
+        slot = slot <= c->order_slots.top ? slot : 0;
+        TOUCH(&c->orders[slot]);
+        TOUCH(&c->keys[slot]);
     }
 }
 
-/* Second look, at what the first one found: balances, the neighbours of an order that will leave, the order it will queue behind or trade with. */
-static inline void look_second(const core *c, const core_command *cmd, u32 ahead) {
-    if (cmd->type == CMD_ORDER_NEW) {
-        if (cmd->instrument >= c->config.max_instruments || cmd->account >= c->config.max_accounts) return;
+/* Second look, at what the first one found: balances, the neighbours of an order that will leave, the order one will queue behind or trade with. */
+static inline void look_second(const core *c, const core_command *commands, const group *g) {
+    for (u32 k = 0; k < g->n_entering; k++) {
+        const core_command *cmd = &commands[g->entering[k]];
+        if (UNLIKELY(cmd->instrument >= c->config.max_instruments || cmd->account >= c->config.max_accounts)) continue;
         const instrument *in = &c->instruments[cmd->instrument];
         TOUCH(balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset));
-        if (is_margin(in)) TOUCH(row_at(c, cmd->account, cmd->instrument));
+        if (UNLIKELY(is_margin(in))) TOUCH(row_at(c, cmd->account, cmd->instrument));
         book_look(c, in, cmd->side, cmd->price);
-        if (ahead < c->order_slots.free_count) TOUCH(&c->orders[c->order_slots.free[c->order_slots.free_count - 1 - ahead]]);
-    } else if (cmd->type == CMD_ORDER_CANCEL || cmd->type == CMD_ORDER_REPLACE) {
-        u32 slot = (u32)cmd->order_id;
-        if (slot > c->order_slots.top) return;
-        const order *o = &c->orders[slot];
+        u32 free_count = c->order_slots.free_count;
+        TOUCH(&c->orders[k < free_count ? c->order_slots.free[free_count - 1 - k] : 0]);
+    }
+    for (u32 k = 0; k < g->n_leaving; k++) {
+        u32 slot = (u32)commands[g->leaving[k]].order_id;
+        const order *o = &c->orders[slot <= c->order_slots.top ? slot : 0];
         const instrument *in = &c->instruments[o->instrument];
         TOUCH(&c->orders[o->prev]);
         TOUCH(&c->orders[o->next]);
@@ -164,12 +176,11 @@ static inline void look_second(const core *c, const core_command *cmd, u32 ahead
 
 /* Look at all of a group; the hashes of its ids are kept for when it is applied. */
 static void look(const core *c, const core_command *commands, u32 n, u64 *hashes) {
-    for (u32 i = 0; i < n; i++) look_first(c, &commands[i]);
-    for (u32 i = 0; i < n; i++)
-        if (commands[i].cl_ord_id[0]) hashes[i] = id_hash(commands[i].account, commands[i].cl_ord_id);
-    for (u32 i = 0; i < n; i++)
-        if (commands[i].cl_ord_id[0]) id_look(c, hashes[i]);
-    for (u32 i = 0; i < n; i++) look_second(c, &commands[i], i);
+    group g;
+    look_first(c, commands, n, &g);
+    for (u32 k = 0; k < g.n_named; k++) hashes[g.named[k]] = id_hash(commands[g.named[k]].account, commands[g.named[k]].cl_ord_id);
+    for (u32 k = 0; k < g.n_named; k++) id_look(c, hashes[g.named[k]]);
+    look_second(c, commands, &g);
 }
 
 static void apply_one(core *c, const core_command *cmd, u64 hash) {
@@ -213,7 +224,6 @@ int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event
         c->cmd_seq = cmd->seq;
         c->time_ns = cmd->time_ns;
         apply_one(c, cmd, hashes[done % GROUP]);
-        if (c->id_pending) id_store(c);
         c->events[c->n_events - 1].flags |= EVF_LAST;
     }
     *n_events = c->n_events;

@@ -9,7 +9,23 @@
 
 #define BYTES(x) (0x0101010101010101ull * (x))
 
-/* 0..36 characters 0x21..0x7E, then zeros up to 40. Eight characters at a time; bit 7 of each byte carries the answers. */
+#if defined(__SSE2__)
+static inline u64 nonzero_bits(__m128i x) { return (u64)(~_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_setzero_si128())) & 0xFFFF); }
+
+/* Bit per byte: 0x21..0x7E. Compared as signed numbers, so that bytes from 0x80 on are too small. */
+static inline u64 printable_bits(__m128i x) {
+    return (u64)_mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x20)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x7F))));
+}
+
+/* 0..36 characters 0x21..0x7E, then zeros up to 40. The bits of the bytes that are not zero must be a run from the first on, and all printable. */
+int id_form_ok(const char *id) {
+    __m128i a = _mm_loadu_si128((const __m128i *)id), b = _mm_loadu_si128((const __m128i *)(id + 16)), d = _mm_loadl_epi64((const __m128i *)(id + 32));
+    u64 some = nonzero_bits(a) | nonzero_bits(b) << 16 | nonzero_bits(d) << 32;
+    u64 good = printable_bits(a) | printable_bits(b) << 16 | printable_bits(d) << 32;
+    return !((some & (some + 1)) | (some & ~good) | some >> 36);
+}
+#else
+/* The same, eight characters at a time; bit 7 of each byte carries the answers. */
 int id_form_ok(const char *id) {
     u64 w[5], bad, some = BYTES(0x80);
     int k = 0;
@@ -25,6 +41,7 @@ int id_form_ok(const char *id) {
     for (; k < 5; k++) bad |= w[k];
     return !bad;
 }
+#endif
 
 /* 128-bit multiply folded to 64. The constants have bytes no id can contain, so an id cannot make a factor zero. */
 static inline u64 fold(u64 a, u64 b) {
@@ -63,14 +80,42 @@ static inline i64 position_of(const core *c, u32 ordinal) {
     return (i64)(at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at);
 }
 
+/* Bits 0..6: which entries have this tag. */
+static inline u32 entries_with(const id_bucket *b, u32 tag) {
+#if defined(__SSE2__)
+    __m128i t = _mm_set1_epi32((int)tag), low = _mm_loadu_si128((const __m128i *)b->tags), high = _mm_loadu_si128((const __m128i *)(b->tags + 4));
+    return (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(low, t))) | (u32)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(high, t))) << 4;
+#else
+    u32 bits = 0;
+    for (int k = 0; k < BUCKET; k++) bits |= (u32)(b->tags[k] == tag) << k;
+    return bits;
+#endif
+}
+
+/* Bits 0..6: which entries are free, never used or of a forgotten record. */
+static inline u32 entries_free(const core *c, const id_bucket *b) {
+#if defined(__SSE2__)
+    /* is_remembered(), four at a time; unsigned numbers are compared as signed ones with the highest bit turned. */
+    __m128i turn = _mm_set1_epi32(INT32_MIN), newest = _mm_set1_epi32((int)(c->id_next - 1)), count = _mm_set1_epi32((int)(c->id_count ^ 0x80000000u)), none = _mm_setzero_si128();
+    __m128i low = _mm_cmplt_epi32(_mm_xor_si128(_mm_sub_epi32(newest, _mm_loadu_si128((const __m128i *)b->ordinals)), turn), count);
+    __m128i high = _mm_cmplt_epi32(_mm_xor_si128(_mm_sub_epi32(newest, _mm_loadu_si128((const __m128i *)(b->ordinals + 4))), turn), count);
+    low = _mm_andnot_si128(_mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)b->tags), none), low);
+    high = _mm_andnot_si128(_mm_cmpeq_epi32(_mm_loadu_si128((const __m128i *)(b->tags + 4)), none), high);
+    u32 used = (u32)_mm_movemask_ps(_mm_castsi128_ps(low)) | (u32)_mm_movemask_ps(_mm_castsi128_ps(high)) << 4;
+#else
+    u32 used = 0;
+    for (int k = 0; k < BUCKET; k++) used |= (u32)((b->tags[k] != 0) & is_remembered(c, b->ordinals[k])) << k;
+#endif
+    return ~used & ((1u << BUCKET) - 1);
+}
+
 id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
     u32 tag = tag_of(hash);
     u32 at = (u32)hash & c->id_mask;
     for (u32 lines = 0; lines <= c->id_mask; lines++, at = (at + 1) & c->id_mask) {
         const id_bucket *b = &c->id_index[at];
-        for (int k = 0; k < BUCKET; k++) {
-            if (LIKELY((u32)(b->entries[k] >> 32) != tag)) continue;
-            i64 position = position_of(c, (u32)b->entries[k]);
+        for (u32 bits = entries_with(b, tag); UNLIKELY(bits); bits &= bits - 1) {
+            i64 position = position_of(c, b->ordinals[__builtin_ctz(bits)]);
             if (position < 0) continue;
             id_record *r = &c->ids[position];
             if (r->account == a && !memcmp(r->id, id, sizeof r->id)) return r;
@@ -88,12 +133,14 @@ static void index_add(core *c, u64 hash) {
     u32 ordinal = c->id_next;
     for (u32 at = (u32)hash & c->id_mask;; at = (at + 1) & c->id_mask) {
         id_bucket *b = &c->id_index[at];
-        for (int k = 0; k < BUCKET; k++) {
-            if (b->entries[k] && is_remembered(c, (u32)b->entries[k])) continue;
-            b->entries[k] = (u64)tag_of(hash) << 32 | ordinal;
+        u32 bits = entries_free(c, b);
+        if (LIKELY(bits)) {
+            u32 k = (u32)__builtin_ctz(bits);
+            b->tags[k] = tag_of(hash);
+            b->ordinals[k] = ordinal;
             return;
         }
-        b->passed = 1;
+        b->passed = PASSED;
         b->last_passed = ordinal;
     }
 }
@@ -107,10 +154,26 @@ void id_forget_before(core *c, u32 day) {
     while (c->id_count && c->ids[c->id_first].day < day) id_forget_oldest(c);
 }
 
-/* Remember the command's id (known not to be remembered yet): the caller fills in the outcome, core_apply stores it when the command is done. */
+#define AHEAD 12 /* records */
+
+/* The place of the next record, that of the oldest when the ring is full; its entry in the index is made. */
+static id_record *record_next(core *c, u64 hash) {
+    if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
+    u64 at = (u64)c->id_first + c->id_count;
+    if (at >= c->config.max_cl_ord_ids) at -= c->config.max_cl_ord_ids;
+    if (LIKELY(at + AHEAD < c->config.max_cl_ord_ids)) { /* the ring is written in order and is larger than any cache */
+        PREFETCH(&c->ids[at + AHEAD]);
+        PREFETCH((const u8 *)&c->ids[at + AHEAD] + 64);
+    }
+    index_add(c, hash);
+    c->id_count++;
+    c->id_next++;
+    return &c->ids[at];
+}
+
+/* Remember the command's id (known not to be remembered yet); the caller fills in the outcome, before anything is looked up again. */
 id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
-    id_record *r = &c->id_new;
-    c->id_pending = 1;
+    id_record *r = record_next(c, hash);
     r->hash = hash;
     r->body = body;
     memcpy(r->id, cmd->cl_ord_id, sizeof r->id);
@@ -127,21 +190,6 @@ id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
     return r;
 }
 
-static void record_add(core *c, const id_record *record) {
-    u64 at = (u64)c->id_first + c->id_count;
-    c->ids[at >= c->config.max_cl_ord_ids ? at - c->config.max_cl_ord_ids : at] = *record;
-    index_add(c, record->hash);
-    c->id_count++;
-    c->id_next++;
-}
-
-/* Put id_new into the ring, in the place of the oldest when it is full. */
-void id_store(core *c) {
-    c->id_pending = 0;
-    if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
-    record_add(c, &c->id_new);
-}
-
 /* Take over a record of a snapshot. Returns 0 when it cannot be right. */
 int id_restore(core *c, const id_record *record) {
     char id[40] = {0};
@@ -149,7 +197,7 @@ int id_restore(core *c, const id_record *record) {
     if (c->id_count == c->config.max_cl_ord_ids || !id[0] || !id_form_ok(id)) return 0;
     u64 hash = id_hash(record->account, id);
     if (hash != record->hash || id_find(c, hash, record->account, id)) return 0;
-    record_add(c, record);
+    *record_next(c, hash) = *record;
     return 1;
 }
 

@@ -12,6 +12,10 @@
 #include <assert.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the core's structs are little-endian"
 #endif
@@ -70,7 +74,7 @@ typedef struct { i64 price; level level; u32 left, right; u32 height, spare; } f
 
 typedef struct {
     i64 base;            /* price of window index 0 */
-    i64 bid, ask;        /* best prices; 0 and NO_ASK = none */
+    i64 best[2];         /* best bid and ask; 0 and NO_ASK = none */
     u32 far_root[2];     /* bids, asks */
     u32 near_count, far_count;
     u32 misses;          /* level look-ups outside the window since it was moved last */
@@ -88,7 +92,7 @@ typedef struct {
     i64 tick_value, lot_minor;
     i64 min_qty, max_qty, max_notional;
     i64 ref_price;
-    i64 bound_ref, bound_buy, bound_sell; /* collar bounds at bound_ref; 0 = to be worked out */
+    i64 bound_ref, bound[2]; /* collar bounds of buys and sells at bound_ref; 0 = to be worked out */
     u32 collar_ppm, maker_ppm, taker_ppm, margin_ppm;
     u32 live_orders, positions; /* margin rows with net != 0 */
     book book;
@@ -132,7 +136,8 @@ typedef struct {
 _Static_assert(sizeof(id_record) == 128, "two cache lines");
 
 #define BUCKET 7
-typedef struct { u64 entries[BUCKET]; u32 last_passed, passed; } id_bucket;
+#define PASSED 2 /* not a tag: those are odd */
+typedef struct { u32 tags[BUCKET], passed, ordinals[BUCKET], last_passed; } id_bucket;
 _Static_assert(sizeof(id_bucket) == 64, "one cache line");
 
 /* Slots of an arena: LIFO free list, and which are live. */
@@ -172,8 +177,6 @@ struct core {
     level *scratch;                   /* WINDOW, for moving a window */
 
     id_record *ids;                   /* ring; written once per id, read only for a duplicate */
-    id_record id_new;                 /* of the running command */
-    int id_pending;                   /* id_new is to be stored when the command is done */
     u32 id_first, id_count;           /* oldest, how many */
     u32 id_next;                      /* ordinal of the next record; wraps */
     id_bucket *id_index;              /* see ids.c */
@@ -228,9 +231,8 @@ static inline void add_checked(core *c, i64 *x, i64 d) {
 
 static inline account *account_at(const core *c, u32 a) { return (account *)(c->accounts + (size_t)a * c->account_stride); }
 
-static inline core_balance *balance_at(const core *c, u32 a, u32 asset_index) {
-    return (core_balance *)(c->accounts + (size_t)a * c->account_stride + 16 + (size_t)asset_index * 16);
-}
+static inline core_balance *balance_in(const account *a, u32 asset_index) { return (core_balance *)((u8 *)(uintptr_t)a + 16) + asset_index; }
+static inline core_balance *balance_at(const core *c, u32 a, u32 asset_index) { return balance_in(account_at(c, a), asset_index); }
 
 static inline margin_row *row_at(const core *c, u32 a, u32 instrument_index) {
     return &c->rows[(size_t)instrument_index * c->config.max_accounts + a];
@@ -244,6 +246,10 @@ static inline u64 order_id_of(const core *c, u32 slot) { return (u64)c->orders[s
 static inline u64 order_key(u32 account_index, u32 instrument_index, u8 side) { return (u64)account_index << 32 | instrument_index << 2 | side; }
 static inline u32 key_account(u64 key) { return (u32)(key >> 32); }
 static inline u32 key_instrument(u64 key) { return (u32)key >> 2; }
+/* Is price x no worse for the market, or better, than y as an order's of this side. A side cannot be guessed, so that nothing here branches on it. */
+static inline int reaches(u8 side, i64 x, i64 y) { return ((side == SIDE_BUY) & (x >= y)) | ((side != SIDE_BUY) & (x <= y)); }
+/* One of two without a branch; compilers make one of ?: where both are costly. */
+static inline i64 pick(int first, i64 a, i64 b) { return b ^ ((a ^ b) & -(i64)first); }
 static inline int is_margin(const instrument *in) { return in->kind == KIND_MARGIN; }
 
 /* Is the record with this ordinal still in the ring. */
@@ -287,7 +293,7 @@ void book_append(core *c, instrument *in, u32 slot);
 void book_remove(core *c, instrument *in, u32 slot);
 i64 book_next(const core *c, const book *b, u8 side, i64 price);
 void book_look(const core *c, const instrument *in, u8 side, i64 price);
-static inline i64 book_best(const book *b, u8 side) { return side == SIDE_BUY ? b->bid : b->ask; }
+static inline i64 book_best(const book *b, u8 side) { return b->best[side - 1]; }
 static inline i64 book_none(u8 side) { return side == SIDE_BUY ? 0 : NO_ASK; }
 
 /* ---- risk.c ---------------------------------------------------------------------------------------------------------------------- */
@@ -315,7 +321,6 @@ void id_look(const core *c, u64 hash);
 u64 body_hash(const core_command *cmd);
 id_record *id_find(const core *c, u64 hash, u32 account_index, const char *id);
 id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body);
-void id_store(core *c);
 void id_forget_oldest(core *c);
 void id_forget_before(core *c, u32 day);
 int id_restore(core *c, const id_record *record);

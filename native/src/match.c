@@ -7,20 +7,46 @@
 
 /* ---- events and small steps ------------------------------------------------------------------------------------------------------ */
 
-/* An event about a live order with everything that is always set. */
-static core_event *order_event(core *c, const core_command *cmd, u16 type, u32 slot) {
-    core_event *e = emit(c, cmd, type);
+/* What an event about a live order says besides what is always set. */
+typedef struct { i64 price, qty, amount, pnl; u64 ref_id; u16 reason, flags; } told;
+
+/* An event about a live order. Every field is written once, in order: the same with emit() and changes afterwards would be twice the stores. */
+static inline void order_event(core *c, const core_command *cmd, u16 type, u32 slot, told t) {
+    core_event *e = &c->events[c->n_events++];
     const order *o = &c->orders[slot];
+    const instrument *in = &c->instruments[o->instrument];
+    const account *a = account_at(c, o->account);
+    const core_balance *quote = balance_in(a, in->quote_asset);
+    e->seq = ++c->event_seq;
+    e->cmd_seq = cmd->seq;
+    e->time_ns = cmd->time_ns;
+    e->type = type;
+    e->reason = t.reason;
     e->side = o->side;
     e->version = o->version;
     e->account = o->account;
     e->instrument = o->instrument;
-    e->order_id = order_id_of(c, slot);
-    e->price = o->price;
+    e->order_id = (u64)o->generation << 32 | slot;
+    e->ref_id = t.ref_id;
+    e->price = t.price;
+    e->qty = t.qty;
     e->leaves = o->leaves;
     e->cum_qty = o->cum;
-    show_known_balances(c, e, o->account, o->instrument);
-    return e;
+    e->amount = t.amount;
+    e->pnl = t.pnl;
+    if (UNLIKELY(is_margin(in))) {
+        const margin_row *row = row_at(c, o->account, o->instrument);
+        e->flags = t.flags | EVF_MARGIN;
+        e->base_a = row->net;
+        e->base_b = row->cost;
+    } else {
+        const core_balance *base = balance_in(a, in->base_asset);
+        e->flags = t.flags;
+        e->base_a = base->available;
+        e->base_b = base->held;
+    }
+    e->quote_a = quote->available;
+    e->quote_b = quote->held;
 }
 
 /* The live order of the account with this id, or 0 and why not. */
@@ -59,9 +85,8 @@ void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 q
     show_balances(c, e, e->account, e->instrument);
 }
 
-static inline int crosses(u8 side, i64 limit, i64 best_opposite) { return side == SIDE_BUY ? best_opposite <= limit : best_opposite >= limit; }
 static inline u8 opposite(u8 side) { return (u8)(SIDE_BUY + SIDE_SELL - side); }
-static inline int may_rest(const order *o) { return o->tif != TIF_IOC && o->tif != TIF_FOK; }
+static inline int may_rest(const order *o) { return (o->tif != TIF_IOC) & (o->tif != TIF_FOK); }
 
 /* The slot of an order that is not in a book any more becomes free; its id is never issued again. */
 void order_free(core *c, u32 slot) {
@@ -82,10 +107,7 @@ void order_leave(core *c, const core_command *cmd, u32 slot, u16 type, u16 reaso
     order_hold_change(c, in, o, o->price, removed, o->price, 0);
     book_remove(c, in, slot);
     o->leaves = 0;
-    core_event *e = order_event(c, cmd, type, slot);
-    e->reason = reason;
-    e->qty = removed;
-    e->flags |= EVF_BOOK | EVF_TERMINAL;
+    order_event(c, cmd, type, slot, (told){.price = o->price, .qty = removed, .reason = reason, .flags = EVF_BOOK | EVF_TERMINAL});
     order_free(c, slot);
 }
 
@@ -113,7 +135,7 @@ static void dry_run(const core *c, const instrument *in, u8 side, i64 limit, i64
             return;
         }
         if (!slot) {
-            if (!crosses(side, limit, price) || price == book_none(other)) {
+            if (!reaches(side, limit, price) || price == book_none(other)) {
                 w->end = WALK_EXHAUSTED;
                 return;
             }
@@ -158,7 +180,7 @@ typedef struct {
 /* Step 8's bound; 0 = none. */
 static inline i64 collar_bound(const instrument *in, u8 side) {
     if (!in->collar_ppm || !in->ref_price) return 0;
-    if (LIKELY(in->bound_ref == in->ref_price)) return side == SIDE_BUY ? in->bound_buy : in->bound_sell;
+    if (LIKELY(in->bound_ref == in->ref_price)) return in->bound[side - 1];
     i64 band = ppm_floor(in->ref_price, in->collar_ppm);
     if (side == SIDE_BUY) return in->ref_price > MAX_AMOUNT - band ? MAX_AMOUNT : in->ref_price + band;
     return in->ref_price - band < 1 ? 1 : in->ref_price - band;
@@ -168,12 +190,20 @@ static inline i64 collar_bound(const instrument *in, u8 side) {
 static inline void collar_keep(instrument *in) {
     if (LIKELY(in->bound_ref == in->ref_price)) return;
     i64 buy = collar_bound(in, SIDE_BUY), sell = collar_bound(in, SIDE_SELL);
-    in->bound_buy = buy;
-    in->bound_sell = sell;
+    in->bound[0] = buy;
+    in->bound[1] = sell;
     in->bound_ref = in->ref_price;
 }
 
+/* A limit order of a usual form, asked in one go: only what it is not asks one by one. */
+static inline int form_usual(const core_command *cmd) {
+    int usual = ((u32)(cmd->side - SIDE_BUY) <= 1) & (cmd->ord_type == ORD_LIMIT) & (cmd->stp <= STP_DECREMENT) & !cmd->flags;
+    usual &= (cmd->tif == TIF_DAY) | (cmd->tif == TIF_GTC) | (cmd->tif == TIF_IOC);
+    return usual & !(cmd->order_id | (u64)cmd->aux | (u64)cmd->amount) & (cmd->qty > 0) & (cmd->price > 0);
+}
+
 static u16 form_refusal(const core_command *cmd, i64 now) {
+    if (LIKELY(form_usual(cmd))) return REJ_NONE;
     if (cmd->side != SIDE_BUY && cmd->side != SIDE_SELL) return REJ_UNSUPPORTED;
     if (cmd->ord_type != ORD_MARKET && cmd->ord_type != ORD_LIMIT) return REJ_UNSUPPORTED;
     if (cmd->tif > TIF_GTD || !(1u << cmd->tif & (1u << TIF_DAY | 1u << TIF_GTC | 1u << TIF_IOC | 1u << TIF_FOK | 1u << TIF_GTD))) return REJ_UNSUPPORTED;
@@ -190,6 +220,7 @@ static u16 form_refusal(const core_command *cmd, i64 now) {
 
 /* Step 6, also of a replace. */
 static u16 state_refusal(const core *c, const instrument *in, const account *a) {
+    if (LIKELY(!(c->global_state | in->state | a->state))) return REJ_NONE; /* all active */
     if (c->global_state >= STATE_HALTED) return REJ_GLOBAL_HALT;
     if (in->state == STATE_CLOSED) return REJ_INSTRUMENT_CLOSED;
     if (in->state == STATE_HALTED) return REJ_INSTRUMENT_HALTED;
@@ -199,7 +230,7 @@ static u16 state_refusal(const core *c, const instrument *in, const account *a) 
 
 /* Which code a reduce-only rule answers with; REJ_NONE when no such rule applies. */
 static u16 reduce_code(const core *c, const instrument *in, const account *a, u32 flags) {
-    if (LIKELY(!(flags & CF_REDUCE_ONLY) && a->state == STATE_ACTIVE && in->state == STATE_ACTIVE && c->global_state == STATE_ACTIVE)) return REJ_NONE;
+    if (LIKELY(!((flags & CF_REDUCE_ONLY) | a->state | in->state | c->global_state))) return REJ_NONE;
     if (flags & CF_REDUCE_ONLY) return REJ_REDUCE_ONLY;
     if (a->state == STATE_REDUCE_ONLY) return REJ_ACCOUNT_REDUCE_ONLY;
     if (in->state == STATE_REDUCE_ONLY || c->global_state == STATE_REDUCE_ONLY) return REJ_REDUCE_ONLY_STATE;
@@ -252,7 +283,7 @@ static u16 new_refusal(const core *c, const core_command *cmd, i64 now, int amou
         if (!p->walk.fillable) return REJ_NO_LIQUIDITY;
         p->limit = p->walk.worst;
         p->money = p->walk.fillable;
-    } else if (bound && (cmd->side == SIDE_BUY ? cmd->price > bound : cmd->price < bound)) {
+    } else if (UNLIKELY((bound != 0) & !reaches(cmd->side, bound, cmd->price))) {
         p->price = bound;
         return REJ_PRICE_COLLAR;
     }
@@ -270,8 +301,8 @@ static u16 new_refusal(const core *c, const core_command *cmd, i64 now, int amou
             return reason;
         }
     }
-    int rests = cmd->tif != TIF_IOC && cmd->tif != TIF_FOK;
-    if (rests && a->order_cap > 0 && (i64)a->open_orders >= a->order_cap) {
+    int rests = (cmd->tif != TIF_IOC) & (cmd->tif != TIF_FOK);
+    if (UNLIKELY(rests & (a->order_cap > 0) & ((i64)a->open_orders >= a->order_cap))) {
         p->qty = a->order_cap;
         return REJ_MAX_OPEN_ORDERS;
     }
@@ -283,8 +314,8 @@ static u16 new_refusal(const core *c, const core_command *cmd, i64 now, int amou
         p->qty = c->config.max_levels;
         return REJ_CAPACITY;
     }
-    p->crossing = crosses(cmd->side, p->limit, opposite_best);
-    if (p->crossing && cmd->flags & CF_POST_ONLY) {
+    p->crossing = reaches(cmd->side, p->limit, opposite_best);
+    if (UNLIKELY(p->crossing & ((cmd->flags & CF_POST_ONLY) != 0))) {
         p->price = opposite_best;
         return REJ_WOULD_CROSS;
     }
@@ -387,17 +418,6 @@ static void take_lots(core *c, instrument *in, u32 slot, level *lv, i64 lots) {
     if (!m->leaves) book_remove(c, in, slot);
 }
 
-static void emit_fill(core *c, const core_command *cmd, u32 slot, u64 other, i64 px, i64 lots, i64 fee, i64 pnl, u16 flags) {
-    core_event *e = order_event(c, cmd, EV_ORDER_FILLED, slot);
-    e->flags |= flags;
-    if (!e->leaves) e->flags |= EVF_TERMINAL;
-    e->ref_id = other;
-    e->price = px;
-    e->qty = lots;
-    e->amount = fee;
-    e->pnl = pnl;
-}
-
 /* DECREMENT: both lose the smaller leaves. Returns 1 when the incoming order has to stop. */
 static int self_decrement(core *c, const core_command *cmd, instrument *in, u32 slot, u32 maker, level *lv, i64 *money, i64 *order_qty) {
     order *o = &c->orders[slot], *m = &c->orders[maker];
@@ -407,20 +427,14 @@ static int self_decrement(core *c, const core_command *cmd, instrument *in, u32 
         order_hold_change(c, in, m, m->price, m->leaves, m->price, m->leaves - lots);
         m->leaves -= lots;
         lv->qty -= lots;
-        core_event *e = order_event(c, cmd, EV_ORDER_CANCELED, maker);
-        e->reason = CXL_SELF_TRADE;
-        e->qty = lots;
-        e->flags |= EVF_BOOK;
+        order_event(c, cmd, EV_ORDER_CANCELED, maker, (told){.price = m->price, .qty = lots, .reason = CXL_SELF_TRADE, .flags = EVF_BOOK});
     }
     i64 covered = *money > lots ? *money - lots : 0;
     order_hold_change(c, in, o, o->price, *money, o->price, covered);
     *money = covered;
     o->leaves -= lots;
     *order_qty -= lots;
-    core_event *e = order_event(c, cmd, EV_ORDER_CANCELED, slot);
-    e->reason = CXL_SELF_TRADE;
-    e->qty = lots;
-    if (!o->leaves) e->flags |= EVF_TERMINAL;
+    order_event(c, cmd, EV_ORDER_CANCELED, slot, (told){.price = o->price, .qty = lots, .reason = CXL_SELF_TRADE, .flags = o->leaves ? 0 : EVF_TERMINAL});
     return o->type == ORD_MARKET;
 }
 
@@ -437,7 +451,7 @@ static outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 mo
     i64 order_qty = o->leaves + o->cum;
     while (o->leaves) {
         i64 px = book_best(&in->book, other);
-        if (!crosses(o->side, o->price, px)) break;
+        if (!reaches(o->side, o->price, px)) break;
         if (steps++ == c->max_fills) {
             reason = CXL_FILL_LIMIT;
             break;
@@ -473,15 +487,17 @@ static outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 mo
         take_lots(c, in, maker, lv, lots);
         in->ref_price = px;
         c->matches++;
-        emit_fill(c, cmd, maker, taker_id, px, lots, fee, pnl, EVF_MAKER | EVF_BOOK);
+        u16 done = m->leaves ? 0 : EVF_TERMINAL;
+        order_event(c, cmd, EV_ORDER_FILLED, maker, (told){px, lots, fee, pnl, taker_id, 0, EVF_MAKER | EVF_BOOK | done});
         if (!m->leaves) order_free(c, maker);
         fee = ppm_floor(notional, in->taker_ppm);
         pnl = settle(c, in, o, px, lots, notional, fee, money);
         money -= lots;
         o->cum += lots;
         o->leaves -= lots;
-        emit_fill(c, cmd, slot, maker_id, px, lots, fee, pnl, 0);
+        order_event(c, cmd, EV_ORDER_FILLED, slot, (told){px, lots, fee, pnl, maker_id, 0, o->leaves ? 0 : EVF_TERMINAL});
     }
+    collar_keep(in);
     outcome result = {order_qty, o->leaves, o->cum};
     if (!o->leaves) {
         order_free(c, slot);
@@ -489,18 +505,12 @@ static outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 mo
         i64 removed = o->leaves;
         order_hold_change(c, in, o, o->price, money, o->price, 0);
         o->leaves = result.leaves = 0;
-        core_event *e = order_event(c, cmd, EV_ORDER_CANCELED, slot);
-        e->reason = reason ? reason : o->type == ORD_MARKET ? CXL_MARKET_REMAINDER : CXL_IOC_REMAINDER;
-        e->qty = removed;
-        e->flags |= EVF_TERMINAL;
+        if (!reason) reason = o->type == ORD_MARKET ? CXL_MARKET_REMAINDER : CXL_IOC_REMAINDER;
+        order_event(c, cmd, EV_ORDER_CANCELED, slot, (told){.price = o->price, .qty = removed, .reason = reason, .flags = EVF_TERMINAL});
         order_free(c, slot);
     } else {
         book_append(c, in, slot);
-        if (crossing) {
-            core_event *e = order_event(c, cmd, EV_ORDER_RESTED, slot);
-            e->qty = order_qty;
-            e->flags |= EVF_BOOK;
-        }
+        if (crossing) order_event(c, cmd, EV_ORDER_RESTED, slot, (told){.price = o->price, .qty = order_qty, .flags = EVF_BOOK});
     }
     return result;
 }
@@ -585,10 +595,8 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     collar_keep(in);
 
     u64 id = order_id_of(c, slot);
-    core_event *e = order_event(c, cmd, EV_ORDER_ACCEPTED, slot);
-    e->qty = cmd->qty;
-    if (p.crossing) e->flags |= EVF_CROSSES;
-    else if (may_rest(o)) e->flags |= EVF_BOOK;
+    u16 flags = (u16)(p.crossing * EVF_CROSSES | ((p.crossing == 0) & may_rest(o)) * EVF_BOOK);
+    order_event(c, cmd, EV_ORDER_ACCEPTED, slot, (told){.price = p.limit, .qty = cmd->qty, .flags = flags});
     outcome result = {cmd->qty, cmd->qty, 0};
     if (p.crossing || !may_rest(o)) result = match_incoming(c, cmd, slot, p.money, p.crossing);
     else book_append(c, in, slot);
@@ -646,7 +654,7 @@ static u16 replace_refusal(const core *c, const core_command *cmd, const order *
     }
     int moves = cmd->price != o->price, keeps = !moves && cmd->qty <= total;
     i64 bound = moves ? collar_bound(in, o->side) : 0, lots = cmd->qty - o->cum;
-    if (bound && (o->side == SIDE_BUY ? cmd->price > bound : cmd->price < bound)) {
+    if (bound && !reaches(o->side, bound, cmd->price)) {
         p->price = bound;
         return REJ_PRICE_COLLAR;
     }
@@ -656,7 +664,7 @@ static u16 replace_refusal(const core *c, const core_command *cmd, const order *
         p->qty = c->config.max_levels;
         return REJ_CAPACITY;
     }
-    p->crossing = crosses(o->side, cmd->price, opposite_best);
+    p->crossing = reaches(o->side, cmd->price, opposite_best);
     if (p->crossing && o->flags & CF_POST_ONLY) {
         p->price = opposite_best;
         return REJ_WOULD_CROSS;
@@ -703,13 +711,8 @@ void order_replace(core *c, const core_command *cmd, u64 hash) {
         r->order_id = cmd->order_id;
         r->price = cmd->price;
     }
-    core_event *e = order_event(c, cmd, EV_ORDER_REPLACED, slot);
-    e->qty = cmd->qty;
-    e->ref_id = (u64)old_price;
-    e->amount = old_leaves;
-    e->flags |= EVF_BOOK;
-    if (keeps) e->flags |= EVF_PRIORITY_KEPT;
-    else if (p.crossing) e->flags |= EVF_CROSSES;
+    u16 flags = keeps ? EVF_BOOK | EVF_PRIORITY_KEPT : p.crossing ? EVF_BOOK | EVF_CROSSES : EVF_BOOK;
+    order_event(c, cmd, EV_ORDER_REPLACED, slot, (told){cmd->price, cmd->qty, old_leaves, 0, (u64)old_price, 0, flags});
     outcome result = {cmd->qty, leaves, o->cum};
     if (!keeps) result = match_incoming(c, cmd, slot, leaves, p.crossing);
     if (!r) return;

@@ -55,16 +55,14 @@ funds funds_check(const core *c, const instrument *in, u32 a, u8 side, i64 price
         else row.sell_notional += n;
         row.fee_reserve += ppm_floor(n, in->reserve_ppm);
         extra = (i128)(u64)margin_hold(in, &row) - hold_before;
-    } else if (side == SIDE_BUY) {
-        pays = balance_at(c, a, in->quote_asset);
+    } else { /* both sides are worked out and one is chosen, as a side cannot be guessed */
+        int buys = side == SIDE_BUY;
         i64 n = notional_fit(price, lots, in->tick_value);
-        u64 all = (u64)n + (u64)ppm_floor(n, in->reserve_ppm);
-        if (UNLIKELY(all > (u64)MAX_AMOUNT)) return f;
-        extra = (i128)all - (old ? old->held : 0);
-    } else {
-        pays = balance_at(c, a, in->base_asset);
-        u128 all = (u128)(u64)lots * (u64)in->lot_minor;
-        if (UNLIKELY(all > (u128)MAX_AMOUNT)) return f;
+        i64 money = (i64)((u64)n + (u64)ppm_floor(n, in->reserve_ppm)), assets; /* at most 2^63, which is negative and refused below */
+        int over = __builtin_mul_overflow(lots, in->lot_minor, &assets);
+        i64 all = pick(buys, money, assets);
+        pays = balance_at(c, a, (u32)pick(buys, in->quote_asset, in->base_asset));
+        if (UNLIKELY(((buys == 0) & over) | ((u64)all > (u64)MAX_AMOUNT))) return f;
         extra = (i128)all - (old ? old->held : 0);
     }
     if (UNLIKELY(extra > MAX_AMOUNT || pays->held + extra > MAX_AMOUNT)) return f;
@@ -91,7 +89,7 @@ void order_hold_change(core *c, instrument *in, order *o, i64 old_price, i64 old
         row_rehold(c, in, row, quote);
         return;
     }
-    core_balance *pays = o->side == SIDE_BUY ? quote : balance_at(c, o->account, in->base_asset);
+    core_balance *pays = balance_at(c, o->account, (u32)pick(o->side == SIDE_BUY, in->quote_asset, in->base_asset));
     i64 now = new_lots ? spot_hold(in, o->side, new_price, new_lots) : 0, change = now - o->held;
     o->held = now;
     add_checked(c, &pays->available, -change);
@@ -151,17 +149,16 @@ i64 settle(core *c, instrument *in, order *o, i64 px, i64 lots, i64 notional, i6
         if (pnl < 0) account_at(c, o->account)->took_loss = 1;
         add_checked(c, &quote->available, pnl - fee);
         row_rehold(c, in, row, quote);
-    } else if (o->side == SIDE_BUY) {
-        i64 now = covered > lots ? spot_hold(in, SIDE_BUY, o->price, covered - lots) : 0, freed = o->held - now;
-        o->held = now;
-        add_checked(c, &quote->held, -freed);
-        add_checked(c, &quote->available, freed - notional - fee);
-        add_checked(c, &balance_at(c, o->account, in->base_asset)->available, lots * in->lot_minor);
-    } else {
-        i64 given = lots * in->lot_minor;
-        o->held -= given;
-        add_checked(c, &balance_at(c, o->account, in->base_asset)->held, -given);
-        add_checked(c, &quote->available, notional - fee);
+    } else { /* what a buy and what a sell would do; one of them is nothing. A side cannot be guessed, so nothing branches on it */
+        int buys = o->side == SIDE_BUY;
+        core_balance *base = balance_at(c, o->account, in->base_asset);
+        i64 assets = lots * in->lot_minor, left = covered > lots ? covered - lots : 0;
+        i64 freed = pick(buys, o->held - spot_hold(in, SIDE_BUY, o->price, left), assets);
+        o->held -= freed;
+        add_checked(c, &quote->held, pick(buys, -freed, 0));
+        add_checked(c, &quote->available, pick(buys, freed - notional, notional) - fee);
+        add_checked(c, &base->available, pick(buys, assets, 0));
+        add_checked(c, &base->held, pick(buys, 0, -assets));
     }
     if (fee) add_checked(c, &balance_at(c, 0, in->quote_asset)->available, fee);
     return pnl;

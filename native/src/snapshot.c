@@ -290,7 +290,7 @@ static void read_orders(reader *r, core *c) {
         NEED(notional_of(m.price, m.leaves, in->tick_value, &notional));
         const level *lv = book_level_peek(c, in, m.side, m.price);
         NEED(lv ? lv->qty <= INT64_MAX - m.leaves : c->levels < c->config.max_levels);
-        NEED(m.side == SIDE_BUY ? m.price < in->book.ask : m.price > in->book.bid);
+        NEED(!reaches(m.side, m.price, in->book.best[m.side == SIDE_BUY]));
         order *o = &c->orders[m.slot];
         *o = (order){0, 0, m.account, m.generation, m.price, m.leaves, m.cum, 0, (u16)m.instrument, m.side, m.type, m.tif, m.stp, m.version, m.flags, NO_HEAP, 0};
         c->cold[m.slot] = (order_cold){m.expire_ns, m.entry_seq};

@@ -235,8 +235,8 @@ static int check_book(checker *k, u32 i) {
         }
     }
     if (near != b->near_count || far != b->far_count) return broken(k, 1, "level counts of instrument %u", i);
-    if (best[0] != b->bid || best[1] != b->ask) return broken(k, 1, "best prices of instrument %u", i);
-    if (b->bid >= b->ask) return broken(k, 2, "instrument %u is crossed", i);
+    if (best[0] != b->best[0] || best[1] != b->best[1]) return broken(k, 1, "best prices of instrument %u", i);
+    if (b->best[0] >= b->best[1]) return broken(k, 2, "instrument %u is crossed", i);
     return 0;
 }
 
@@ -312,7 +312,7 @@ static int check_ids(checker *k) {
     const core *c = k->c;
     u32 entries = 0, day = 0;
     for (u64 i = 0; i <= c->id_mask; i++)
-        for (int e = 0; e < BUCKET; e++) entries += c->id_index[i].entries[e] && is_remembered(c, (u32)c->id_index[i].entries[e]);
+        for (int e = 0; e < BUCKET; e++) entries += c->id_index[i].tags[e] && is_remembered(c, c->id_index[i].ordinals[e]);
     if (entries != c->id_count || c->id_count > c->config.max_cl_ord_ids) return broken(k, 13, "id index has %u entries for %u ids", entries, c->id_count);
     for (u32 n = 0, at = c->id_first; n < c->id_count; n++, at = at + 1 == c->config.max_cl_ord_ids ? 0 : at + 1) {
         const id_record *r = &c->ids[at];
