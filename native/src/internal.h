@@ -250,6 +250,7 @@ static inline u32 key_instrument(u64 key) { return (u32)key >> 2; }
 static inline int reaches(u8 side, i64 x, i64 y) { return ((side == SIDE_BUY) & (x >= y)) | ((side != SIDE_BUY) & (x <= y)); }
 /* One of two without a branch; compilers make one of ?: where both are costly. */
 static inline i64 pick(int first, i64 a, i64 b) { return b ^ ((a ^ b) & -(i64)first); }
+static inline u8 opposite(u8 side) { return (u8)(SIDE_BUY + SIDE_SELL - side); }
 static inline int is_margin(const instrument *in) { return in->kind == KIND_MARGIN; }
 
 /* Is the record with this ordinal still in the ring. */
@@ -327,6 +328,34 @@ int id_restore(core *c, const id_record *record);
 void id_event(const core *c, const id_record *r, core_event *e);
 void heap_push(core *c, u32 slot);
 void heap_remove(core *c, u32 slot);
+
+/* ---- checks.c -------------------------------------------------------------------------------------------------------------------- */
+
+enum walk_end { WALK_FILLED, WALK_EXHAUSTED, WALK_LIMIT, WALK_SELF };
+
+typedef struct {
+    i64 fillable, worst;
+    u128 notional, fee;   /* only when asked for */
+    u32 fills;
+    enum walk_end end;
+} walk;
+
+typedef struct {
+    i64 price, qty, leaves;  /* numbers of a refusal */
+    i64 limit, money;        /* limit price; lots its hold covers at entry */
+    i64 needed, available;
+    walk walk;
+    int walked, crossing;
+} plan;
+
+u16 new_refusal(const core *c, const core_command *cmd, i64 now, int amounts, plan *p);
+u16 replace_refusal(const core *c, const core_command *cmd, const order *o, plan *p);
+void collar_update(instrument *in);
+
+/* Keep the bounds of the present reference price, so that orders need not work them out. */
+static inline void collar_keep(instrument *in) {
+    if (UNLIKELY(in->bound_ref != in->ref_price)) collar_update(in);
+}
 
 /* ---- match.c --------------------------------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include "risk.c"
 #include "money.c"
 #include "ids.c"
+#include "checks.c"
 #include "match.c"
 #include "admin.c"
 #include "checksum.c"

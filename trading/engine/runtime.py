@@ -25,7 +25,6 @@ from brokerage.kernel.files import OS_FILES, FileLayer
 from native import layout
 from native.layout import COMMAND_SIZE, EVENT_SIZE, CommandType, Reject
 from trading.engine import snapshot as snap
-from trading.engine import wire
 from trading.engine.eventlog import RING_BYTES, EventLog
 from trading.engine.journal import LOW_WATER, SEGMENT_SIZE, FolderLock, Journal, JournalWriter, next_epoch, write_batch
 from trading.engine.replay import Recovered, read_back, recover
@@ -39,6 +38,8 @@ REASON_OVERLOADED = 9013
 PENDING_MAX = 65_536
 BATCH_MAX = 4096
 SNAPSHOT_EVERY = 250_000
+#: How long the loop goes on looking for requests before it sleeps; at most this much is spent for each answer.
+LINGER_NS = 100_000
 _RESTRICTED = frozenset({int(CommandType.TIME), int(CommandType.DAY_ROLL)})
 _NEEDS_ROOM = frozenset({int(CommandType.ORDER_NEW), int(CommandType.ORDER_REPLACE)})
 
@@ -100,6 +101,8 @@ class EngineRuntime:
         self._requests: list[Request] = []
         self._scheduled = False
         self._alone = True
+        self._lingering = False
+        self._linger_until_ns = 0
         self._snapshotting = False
         self._timer: asyncio.TimerHandle | None = None
         self.lock = FolderLock(options.journal_dir)
@@ -302,6 +305,18 @@ class EngineRuntime:
         self.events.append(self.epoch, batch.first_seq, batch.count, batch.commands, batch.events)
         if self._inflight is None and (self._pending or self._queries):
             self._schedule()
+        elif batch.entries:
+            self._linger_until_ns = self.clock.monotonic_ns() + LINGER_NS
+            if not self._lingering:
+                self._lingering = True
+                self.loop.call_soon(self._linger)
+
+    def _linger(self) -> None:
+        """Look for the next request without sleeping for a moment: a sleeping processor costs more than the request (docs/performance.md)."""
+        if self.clock.monotonic_ns() < self._linger_until_ns and not self.halted:
+            self.loop.call_soon(self._linger)
+        else:
+            self._lingering = False
 
     def _answer(self, batch: Batch) -> None:
         """Send each request its rows and events."""
@@ -411,63 +426,6 @@ class EngineRuntime:
             self.journal.close()
         self.core.close()
         self.lock.release()
-
-    # -- status -------------------------------------------------------------------------------------------------------
-
-    def status(self) -> dict[str, Any]:
-        """Everything worth knowing, of durable state only."""
-        stats = self.core.stats() if self._inflight is None else None
-        busy = self.writer.busy_since_ns
-        sync = sorted(self.journal.sync_us)
-        found = self.recovered
-        return {
-            "epoch": self.epoch,
-            "journal_id": self.journal.journal_id,
-            "build_id": self.build_id,
-            "protocol": wire.PROTOCOL_VERSION,
-            "abi": layout.ABI_VERSION,
-            "semantics": layout.SEMANTICS_VERSION,
-            "durability": self.options.durability,
-            "cmd_seq": self.durable_cmd_seq,
-            "event_seq": self.durable_event_seq,
-            "time_ns": self.sequencer.time_ns,
-            "started_ns": self.started_ns,
-            "halt_reason": self.halted,
-            "low_space": self.journal.low_space,
-            "live_orders": stats.live_orders if stats else None,
-            "accounts": stats.accounts if stats else None,
-            "instruments": stats.instruments if stats else None,
-            "assets": stats.assets if stats else None,
-            "holds": stats.holds if stats else None,
-            "matches": stats.matches if stats else None,
-            "trading_day": self.sequencer.trading_day,
-            "global_state": stats.global_state if stats else None,
-            "pending_commands": self._pending_commands,
-            "batches": self.batches,
-            "segment": self.journal.log.position.segment,
-            "journal_bytes": self.journal.bytes_written,
-            "sync_us_p50": sync[len(sync) // 2] if sync else None,
-            "sync_us_p99": sync[len(sync) * 99 // 100] if sync else None,
-            "sync_stalled_ms": (self.clock.monotonic_ns() - busy) // 1_000_000 if busy else 0,
-            "journal_thread": self.writer.scheduling,
-            "snapshot_seq": self.snapshot_seq,
-            "subscribers": len(self.events.subscribers),
-            "subscribers_cut": self.events.cut_slow,
-            "ring_first_seq": self.events.ring.first_seq,
-            "ring_bytes": self.events.ring.bytes,
-            "refused_low_space": self.refused_low_space,
-            "refused_overload": self.refused_overload,
-            "clock_jumps": self.sequencer.clock_jumps,
-            "recovered": {
-                "snapshot_seq": found.snapshot_seq,
-                "frames": found.frames,
-                "commands": found.commands,
-                "digests": found.digests,
-                "torn_bytes": found.tail.torn if found.tail else 0,
-                "clean_stop": found.clean_stop,
-                "ms": self.recovery_ms,
-            },
-        }
 
 
 def _new_log_id() -> bytes:

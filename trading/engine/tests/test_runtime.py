@@ -17,6 +17,7 @@ from trading.engine import commands
 from trading.engine import snapshot as snap
 from trading.engine.events import Accepted, Rejected
 from trading.engine.journal import JournalLockedError
+from trading.engine.queries import state_of
 from trading.engine.runtime import PENDING_MAX
 from trading.engine.tests.helpers import START_NS, FaultyFiles, list_market, make_runtime, order, send
 
@@ -38,8 +39,7 @@ async def test_nothing_is_told_before_the_journal_has_it(tmp_path: Path) -> None
     assert not answer.done()
     assert fed == []
     assert asked == []
-    assert runtime.status()["cmd_seq"] == runtime.durable_cmd_seq
-    assert runtime.status()["live_orders"] is None
+    assert (state_of(runtime)["cmd_seq"], state_of(runtime)["live_orders"]) == (runtime.durable_cmd_seq, None)
     assert runtime.core.stats().live_orders == 1
     files.hold_sync.set()
     outcome = (await answer)[0]
@@ -97,7 +97,7 @@ async def test_a_failing_disk_halts_and_nothing_more_is_acknowledged(
     assert not lost.done()
     assert not later.done()
     assert len(reasons) == 1
-    assert runtime.status()["halt_reason"] == reasons[0]
+    assert state_of(runtime)["halt_reason"] == reasons[0]
     assert runtime.durable_cmd_seq == acked
     await runtime.stop()
 
@@ -118,7 +118,7 @@ async def test_little_room_refuses_new_orders_but_not_cancels(tmp_path: Path) ->
     runtime.journal.check_space()
     packed = order(1, 1, 100, 5) + commands.order_cancel(1, resting.events[0].order_id)
     assert runtime.refusal(packed, 2) == [9013, 0]
-    assert runtime.status()["low_space"] is True
+    assert state_of(runtime)["low_space"] is True
     cancelled = (await send(runtime, packed[128:]))[0]
     assert cancelled.events[0].type == EventType.ORDER_CANCELED
     files.free = 2 << 20
