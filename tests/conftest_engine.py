@@ -357,7 +357,7 @@ def live_web(live_platform: LivePlatform, live_database: str) -> Iterator[LiveWe
         "PORT": str(port),
         "RATE_SCALE": "1000",
     }
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "brokerage.asgi:application"]
+    command = [sys.executable, "-m", "brokerage.serve", "-b", "127.0.0.1", "-p", str(port)]
     web = Child("web", command, environment, live_platform.engine.var)
     url = f"http://127.0.0.1:{port}"
     web.wait_ready = lambda: _wait_http(web, f"{url}/health/live")  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ from brokerage.launch.processes import Process
 LOG_BYTES_MAX = 20_000_000
 STOP_TIMEOUT_S = 15.0
 #: What the command line of a process of the platform contains; guards against a number that has gone to another program.
-MARKS = (b"manage.py", b"trading.engine", b"daphne", b"celery")
+MARKS = (b"manage.py", b"trading.engine", b"brokerage.serve", b"celery")
 
 
 @dataclass
@@ -36,10 +36,12 @@ class Child:
     restarts: int = 0
 
 
-def spawn(command: tuple[str, ...], environment: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a command in the checkout with its output in the log."""
+def spawn(
+    command: tuple[str, ...], environment: dict[str, str], log: IO[bytes], nice: int = 0
+) -> subprocess.Popen[bytes]:
+    """Start a command in the checkout with its output in the log, ``nice`` steps behind the others."""
     # Its own session: a Ctrl-C in the terminal reaches the supervisor only, which stops things in order.
-    return subprocess.Popen(
+    started = subprocess.Popen(
         command,
         cwd=BASE_DIR,
         env=environment,
@@ -48,6 +50,11 @@ def spawn(command: tuple[str, ...], environment: dict[str, str], log: IO[bytes])
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
+    if nice:
+        with contextlib.suppress(OSError):
+            # The whole session, as it may have threads already.
+            os.setpriority(os.PRIO_PGRP, started.pid, nice)
+    return started
 
 
 def open_log(folder: Path, name: str) -> IO[bytes]:

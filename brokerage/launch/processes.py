@@ -13,12 +13,16 @@ from brokerage.config import Config
 
 @dataclass(frozen=True)
 class Process:
-    """One process. ``ready`` is ``file`` (var/run/<name>.ready), ``http`` (health page) or ``none``."""
+    """One process. ``ready`` is ``file`` (var/run/<name>.ready), ``http`` (health page) or ``none``.
+
+    ``nice`` is how much it stands back where processors are short: an order waits for the engine and the web, for nothing else.
+    """
 
     name: str
     command: tuple[str, ...]
     ready: str = "file"
     demo_only: bool = False
+    nice: int = 0
 
 
 def process_table(config: Config) -> list[Process]:
@@ -27,19 +31,20 @@ def process_table(config: Config) -> list[Process]:
     manage = (python, "manage.py")
     table = [
         Process("engine", (python, "-m", "trading.engine")),
-        Process("projector", (*manage, "run_projector")),
-        Process("marketdata", (*manage, "run_marketdata")),
-        Process("runners", (*manage, "run_runners")),
+        Process("projector", (*manage, "run_projector"), nice=2),
+        Process("marketdata", (*manage, "run_marketdata"), nice=5),
+        Process("runners", (*manage, "run_runners"), nice=5),
         Process(
             "web",
-            (python, "-m", "daphne", "-b", config.host, "-p", str(config.port), "brokerage.asgi:application"),
+            (python, "-m", "brokerage.serve", "-b", config.host, "-p", str(config.port)),
             ready="http",
         ),
-        Process("demo", (*manage, "run_demo_market"), demo_only=True),
+        Process("demo", (*manage, "run_demo_market"), demo_only=True, nice=10),
         Process(
             "worker",
             (python, "-m", "celery", "-A", "brokerage", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"),
             ready="none",
+            nice=10,
         ),
     ]
     return [process for process in table if config.demo or not process.demo_only]

@@ -248,7 +248,7 @@ class Supervisor:
         if child.log is not None:
             child.log.close()
         child.log = open_log(self.config.log_dir, name)
-        child.popen = spawn(child.process.command, self.environment, child.log)
+        child.popen = spawn(child.process.command, self.environment, child.log, child.process.nice)
         child.started = time.monotonic()
 
     def _write_table(self) -> None:

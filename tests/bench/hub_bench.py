@@ -196,7 +196,7 @@ def run(sockets: int = 300, rounds: int = 60) -> dict[str, Any]:
         command = [
             sys.executable,
             "-m",
-            "daphne",
+            "brokerage.serve",
             "-b",
             "127.0.0.1",
             "-p",

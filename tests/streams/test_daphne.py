@@ -28,7 +28,16 @@ ROUNDS, PAD = 300, 16_000
 def server():
     """daphne with the real consumer and hub, one made-up instrument."""
     port = free_port()
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "tests.bench.hub_app:application"]
+    command = [
+        sys.executable,
+        "-m",
+        "brokerage.serve",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "tests.bench.hub_app:application",
+    ]
     process = subprocess.Popen(
         command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -159,7 +168,16 @@ async def test_the_sites_own_origin_is_served(server):
 
 async def test_a_server_that_stops_says_when_to_come_back():
     port = free_port()
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "tests.bench.hub_app:application"]
+    command = [
+        sys.executable,
+        "-m",
+        "brokerage.serve",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "tests.bench.hub_app:application",
+    ]
     process = subprocess.Popen(
         command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
