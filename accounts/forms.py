@@ -112,3 +112,44 @@ class ProfileForm(PortalForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         self.base_fields["time_zone"].choices = time_zone_choices()  # type: ignore[attr-defined]
         super().__init__(*args, **kwargs)
+
+
+class EmailForm(PortalForm):
+    """An address."""
+
+    email = forms.EmailField(max_length=254, label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+
+
+class EmailChangeForm(PortalForm):
+    """The next address, and the password that proves who asks."""
+
+    email = forms.EmailField(
+        max_length=254,
+        label="New e-mail",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        help_text="Both the old and the new address get a link; the change happens when both have been followed.",
+    )
+
+
+class NewPasswordForm(PortalForm):
+    """A new password. Whether it is good enough the service says."""
+
+    password = forms.CharField(
+        max_length=256,
+        strip=False,
+        label="New password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": "10"}),
+        help_text="At least 10 characters, not a common password. A sentence works well.",
+    )
+
+
+class PasswordChangeForm(NewPasswordForm):
+    """The current and the new password."""
+
+    current = forms.CharField(
+        max_length=256,
+        strip=False,
+        label="Current password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    field_order = ("current", "password")

@@ -16,7 +16,9 @@ from rest_framework.response import Response
 from accounts.api import schemas, tokens
 from accounts.models import User
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
+from accounts.selectors.sessions import SESSION_ID
 from accounts.services.registration import user_register
+from accounts.services.sign_in import program_sign_in_demand
 from brokerage.kernel.clock import SYSTEM_CLOCK, ns_from_datetime, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import CORE_CODES, TABLE, RejectCode
@@ -76,7 +78,14 @@ class TokenView(PublicView):
         """Access and refresh token for e-mail and password."""
         data = self.body(schemas.TokenBody)
         throttle_demand("login", f"{identity_hash(data['email'])}:{client_address(request)}")
-        return Response(tokens.tokens_issue(request._request, email=data["email"], password=data["password"]))
+        pair = tokens.tokens_issue(request._request, email=data["email"], password=data["password"])
+        # The password was right. What is refused from here on makes the tokens useless before anybody has seen them.
+        try:
+            program_sign_in_demand(request._request, email=data["email"])
+        except RejectedError:
+            tokens.tokens_revoke(pair["refresh"])
+            raise
+        return Response(pair)
 
 
 class TokenRefreshView(PublicView):
@@ -208,8 +217,10 @@ class WsTicketView(ApiView):
     def post(self, request: Request) -> Response:
         """A signed ticket, good once for thirty seconds."""
         ref = account_for_user(request.user.pk, self.body(schemas.TicketBody).get("account"))
+        # A program's ticket belongs to its token, a browser's to its session.
+        session = "" if request.auth else request.session.get(SESSION_ID, "")
         return Response(
-            {"ticket": ticket_issue(request.user, ref.number), "expires_in": TICKET_S, "account": ref.number},
+            {"ticket": ticket_issue(request.user, ref.number, session), "expires_in": TICKET_S, "account": ref.number},
             status=201,
         )
 

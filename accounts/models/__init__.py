@@ -2,7 +2,20 @@
 
 from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
+from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
 from accounts.models.trading_accounts import TradingAccount, TradingAccountMember
 from accounts.models.users import User
 
-__all__ = ["Balance", "Deposit", "LedgerEntry", "TradingAccount", "TradingAccountMember", "User", "Withdrawal"]
+__all__ = [
+    "Balance",
+    "Deposit",
+    "KnownDevice",
+    "LedgerEntry",
+    "LoginEvent",
+    "MailToken",
+    "TradingAccount",
+    "TradingAccountMember",
+    "User",
+    "UserSession",
+    "Withdrawal",
+]
