@@ -153,3 +153,25 @@ class PasswordChangeForm(NewPasswordForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
     field_order = ("current", "password")
+
+
+class CodeForm(PortalForm):
+    """A code of the authenticator, or a recovery code."""
+
+    code = forms.CharField(
+        max_length=16,
+        label="Code",
+        help_text="Six digits of your authenticator, or one of your recovery codes.",
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "text", "autofocus": True}),
+    )
+
+
+class PasswordForm(PortalForm):
+    """The current password."""
+
+    password = forms.CharField(
+        max_length=256,
+        strip=False,
+        label="Your password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )

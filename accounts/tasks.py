@@ -9,6 +9,7 @@ from celery import shared_task
 from django.core.mail import send_mail
 
 from accounts.models import MailToken, User
+from accounts.models.security import browser_name
 from accounts.services.mail_tokens import mail_token_make
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
@@ -144,7 +145,7 @@ def mail_new_device(user_id: str, ip: str, label: str) -> None:
     _send(
         "A sign-in with a new device",
         f"Hello {_name(user)},\n\nsomebody signed in to your account with a device we have not seen before ({utc_now():%d %b %Y, %H:%M} UTC):\n\n"
-        f"Address: {ip}\nBrowser: {label or 'not told'}\n\nWas this you? Then nothing has to be done. If not, freeze your account at once:\n\n"
+        f"Address: {ip}\nBrowser: {browser_name(label)}\n\nWas this you? Then nothing has to be done. If not, freeze your account at once:\n\n"
         f"{_link(f'/freeze/{token}')}",
         user.email,
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import demo_mail, identity, mail_links, profile, security
+from accounts.views import demo_mail, factors, identity, mail_links, profile, security
 
 urlpatterns = [
     path("signin", identity.sign_in, name="signin"),
@@ -25,6 +25,17 @@ urlpatterns = [
     path("security/lock", security.lock, name="settings-lock"),
     path("security/unlock", security.unlock, name="settings-unlock"),
     path("security/freeze", security.freeze, name="freeze-own"),
+    path("signin/second", factors.second, name="second-step"),
+    path("passkey/options", factors.passkey_use_options, name="passkey-use-options"),
+    path("passkey", factors.passkey_use, name="passkey-use"),
+    path("step-up", factors.confirm_again, name="step-up"),
+    path("security/authenticator", factors.totp, name="totp"),
+    path("security/authenticator/remove", factors.totp_remove, name="totp-remove"),
+    path("security/recovery-codes", factors.codes_make, name="recovery-codes"),
+    path("security/passkeys/add", factors.passkey_add, name="passkey-add"),
+    path("security/passkeys/options", factors.passkey_register_options, name="passkey-register-options"),
+    path("security/passkeys", factors.passkey_register, name="passkey-register"),
+    path("security/passkeys/<uuid:uid>/remove", factors.passkey_remove, name="passkey-remove"),
     path("profile", profile.profile, name="profile"),
     path("demo/mail", demo_mail.demo_mail, name="demo-mail"),
 ]

@@ -25,6 +25,12 @@ class TokenBody(StrictSerializer):
 
     email = StrictText(max_length=254)
     password = StrictText(max_length=128, trim_whitespace=False, write_only=True)
+    code = StrictText(
+        max_length=16,
+        required=False,
+        write_only=True,
+        help_text="Authenticator or recovery code; needed once one is set up.",
+    )
 
 
 class RefreshBody(StrictSerializer):

@@ -81,7 +81,7 @@ class TokenView(PublicView):
         pair = tokens.tokens_issue(request._request, email=data["email"], password=data["password"])
         # The password was right. What is refused from here on makes the tokens useless before anybody has seen them.
         try:
-            program_sign_in_demand(request._request, email=data["email"])
+            program_sign_in_demand(request._request, email=data["email"], code=data.get("code", ""))
         except RejectedError:
             tokens.tokens_revoke(pair["refresh"])
             raise

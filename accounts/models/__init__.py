@@ -1,5 +1,6 @@
 """Models of accounts."""
 
+from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
 from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
 from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
@@ -13,6 +14,9 @@ __all__ = [
     "LedgerEntry",
     "LoginEvent",
     "MailToken",
+    "Passkey",
+    "RecoveryCode",
+    "TotpDevice",
     "TradingAccount",
     "TradingAccountMember",
     "User",

@@ -7,6 +7,23 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iOS"),
+    ("iPad", "iPadOS"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+
+
+def browser_name(user_agent: str) -> str:
+    """What a browser says it is, in two words; its own text, cut, when it is none of the common ones."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if browser and system else user_agent[:40] or "not told"
+
 
 class MailToken(models.Model):
     """A link that was mailed. Only a digest is kept; it works once and not after ``expires_at``."""
@@ -57,6 +74,11 @@ class UserSession(models.Model):
     def __str__(self) -> str:
         return f"{self.user_id} {self.method}"
 
+    @property
+    def browser(self) -> str:
+        """The browser in two words."""
+        return browser_name(self.user_agent)
+
 
 class LoginEvent(models.Model):
     """One try to sign in, for the user's history. Tries with unknown addresses are counted, not kept."""
@@ -80,6 +102,11 @@ class LoginEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.outcome}"
+
+    @property
+    def browser(self) -> str:
+        """The browser in two words."""
+        return browser_name(self.user_agent)
 
 
 class KnownDevice(models.Model):

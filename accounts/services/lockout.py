@@ -34,17 +34,17 @@ class Place:
     device: str = ""
 
 
-def _keys(email: str, place: Place) -> list[tuple[str, int]]:
+def _keys(email: str, place: Place, user_max: int = USER_MAX) -> list[tuple[str, int]]:
     who = identity_hash(email)
     if place.device:
         return [(f"lock:d:{who}:{place.device}", PLACE_MAX)]
-    return [(f"lock:p:{who}:{place.address}", PLACE_MAX), (f"lock:u:{who}", USER_MAX), ("lock:all", GLOBAL_MAX)]
+    return [(f"lock:p:{who}:{place.address}", PLACE_MAX), (f"lock:u:{who}", user_max), ("lock:all", GLOBAL_MAX)]
 
 
-def lockout_demand(*, email: str, place: Place) -> None:
+def lockout_demand(*, email: str, place: Place, user_max: int = USER_MAX) -> None:
     """Refuse (2030) while there were too many wrong tries."""
     scale = max(1, int(settings.API_RATE_SCALE))
-    keys = _keys(email, place)
+    keys = _keys(email, place, user_max)
     try:
         pipe = get_valkey().pipeline(transaction=False)
         for key, _ in keys:

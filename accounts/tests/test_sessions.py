@@ -227,6 +227,25 @@ def test_locked_settings_refuse_changes_until_a_day_after_the_wish(user: User) -
     assert client.post("/security/password", {"current": PASSWORD, "password": NEXT}).status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        (
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
+            "Chrome on Linux",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 Version/18.0 Safari/604.1",
+            "Safari on iOS",
+        ),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", "not told"),
+    ],
+)
+def test_browsers_are_named_in_two_words(agent: str, name: str) -> None:
+    assert UserSession(user_agent=agent).browser == name
+
+
 def test_asking_twice_to_unlock_does_not_move_the_time(user: User) -> None:
     settings_lock(user=user)
     settings_unlock_ask(user=user)

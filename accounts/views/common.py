@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +12,7 @@ from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.forms import PortalForm
+from accounts.selectors.sessions import SESSION_ID
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import reject_row
 from brokerage.platform.problems import problem_document
@@ -21,6 +23,12 @@ def next_url(request: HttpRequest) -> str:
     target = request.POST.get("next") or request.GET.get("next") or ""
     safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     return target if safe else "/"
+
+
+def own_session(request: HttpRequest) -> UUID | None:
+    """The row of the session of this browser."""
+    found = request.session.get(SESSION_ID)
+    return UUID(found) if found else None
 
 
 def refusal(request: HttpRequest, error: RejectedError) -> str:

@@ -6,18 +6,23 @@ Owns the pages and their words, which never tell whether an address is registere
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.forms import SignInForm, SignUpForm
+from accounts.selectors.factors import second_factor_enrolled
 from accounts.services.registration import user_register
-from accounts.services.sign_in import sign_in_complete, sign_out_complete
+from accounts.services.sign_in import pending_begin, sign_in_complete, sign_out_complete
 from accounts.views.common import next_url, refusal
+from accounts.views.factors import party_of
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import reject_row
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
@@ -45,6 +50,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             throttle_demand("login_address", client_address(request))
             throttle_demand("login", f"{identity_hash(email)}:{client_address(request)}")
             user = authenticate(request, username=email, password=password)
+            if user is not None and second_factor_enrolled(user.pk):
+                pending_begin(request, user)
+                return redirect(f"{reverse('second-step')}?{urlencode({'next': next_url(request)})}")
             if user is not None:
                 sign_in_complete(request, user, method="password")
                 return HttpResponseRedirect(next_url(request))
@@ -59,6 +67,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         "form": form,
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "demo_logins": DEMO_LOGINS,
+        "passkeys": party_of(request).usable,
     }
     return render(request, "accounts/signin.html", context, status=status)
 

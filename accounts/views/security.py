@@ -15,22 +15,19 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.forms import EmailChangeForm, PasswordChangeForm
+from accounts.selectors.factors import factors_of
 from accounts.selectors.security import payouts_frozen_until, settings_locked
-from accounts.selectors.sessions import SESSION_ID, login_history, sessions_of
+from accounts.selectors.sessions import login_history, sessions_of
 from accounts.services.emails import email_change_ask
 from accounts.services.passwords import password_change
 from accounts.services.security import settings_lock, settings_unlock_ask, user_freeze
 from accounts.services.sessions import session_end, sessions_end_all
-from accounts.views.common import form_page, refused_page
+from accounts.services.step_up import step_up
+from accounts.views.common import form_page, own_session, refused_page
 from brokerage.kernel.errors import RejectedError
 from brokerage.platform.throttling import throttle_demand
 
 HISTORY_PAGE = 50
-
-
-def _own_session(request: HttpRequest) -> UUID | None:
-    found = request.session.get(SESSION_ID)
-    return UUID(found) if found else None
 
 
 @never_cache
@@ -42,9 +39,10 @@ def security(request: HttpRequest) -> HttpResponse:
     context = {
         "page": "security",
         "sessions": sessions_of(user.pk),
-        "own_session": _own_session(request),
+        "own_session": own_session(request),
         "history": login_history(user.pk)[:5],
         "payouts_frozen_until": payouts_frozen_until(user.pk),
+        "factors": factors_of(user.pk),
         "locked": settings_locked(user),
     }
     return render(request, "accounts/security.html", context)
@@ -62,7 +60,7 @@ def password(request: HttpRequest) -> HttpResponse:
     def act() -> HttpResponse:
         throttle_demand("second_factor", f"password:{user.pk}")
         data = form.cleaned_data
-        password_change(user=user, current=data["current"], new=data["password"], keep_session=_own_session(request))
+        password_change(user=user, current=data["current"], new=data["password"], keep_session=own_session(request))
         # The cookie's session carries a mark of the password; it goes on under a new id.
         update_session_auth_hash(request, user)
         messages.success(request, "Your password is changed. Other sessions and tokens were signed out.")
@@ -81,6 +79,7 @@ def password(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @login_required
+@step_up("security")
 @require_http_methods(["GET", "POST"])
 def email(request: HttpRequest) -> HttpResponse:
     """Ask for another address."""
@@ -118,7 +117,7 @@ def sessions_stop(request: HttpRequest) -> HttpResponse:
     count = sessions_end_all(
         user=request.user,  # type: ignore[arg-type]
         reason="ended by the user",
-        keep=_own_session(request),
+        keep=own_session(request),
         tokens=True,
     )
     messages.success(request, f"{count} other session{'' if count == 1 else 's'} ended.")
@@ -157,6 +156,7 @@ def lock(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@step_up("security")
 @require_POST
 def unlock(request: HttpRequest) -> HttpResponse:
     """Ask to unlock them."""
