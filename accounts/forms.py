@@ -175,3 +175,44 @@ class PasswordForm(PortalForm):
         label="Your password",
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
+
+
+class PersonalForm(PortalForm):
+    """Who the client is in law."""
+
+    legal_name = forms.CharField(
+        max_length=120, required=False, label="Legal name", widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    birth_date = forms.DateField(
+        required=False, label="Date of birth", widget=forms.DateInput(attrs={"type": "date", "autocomplete": "bday"})
+    )
+    address = forms.CharField(
+        max_length=300,
+        required=False,
+        label="Address",
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "street-address"}),
+    )
+    country = forms.ChoiceField(required=False, label="Country of residence")
+    citizenship = forms.ChoiceField(required=False, label="Citizenship")
+    tax_id = forms.CharField(
+        max_length=40, required=False, label="Tax id", widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    phone = forms.CharField(
+        max_length=24,
+        required=False,
+        label="Phone",
+        widget=forms.TextInput(attrs={"autocomplete": "tel", "inputmode": "tel"}),
+    )
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        for name in ("country", "citizenship"):
+            self.base_fields[name].choices = [("", "Not given"), *country_choices()]  # type: ignore[attr-defined]
+        super().__init__(*args, **kwargs)
+
+
+class ConfirmForm(PortalForm):
+    """A box that must be ticked before something that cannot be undone."""
+
+    sure = forms.BooleanField(
+        label="I understand that this cannot be undone.", error_messages={"required": "Tick this to go on."}
+    )

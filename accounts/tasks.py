@@ -10,6 +10,7 @@ from django.core.mail import send_mail
 
 from accounts.models import MailToken, User
 from accounts.models.security import browser_name
+from accounts.services import exports
 from accounts.services.mail_tokens import mail_token_make
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
@@ -149,3 +150,9 @@ def mail_new_device(user_id: str, ip: str, label: str) -> None:
         f"{_link(f'/freeze/{token}')}",
         user.email,
     )
+
+
+@shared_task(name="accounts.tasks.export_build", **MAIL)
+def export_build(export_id: str) -> None:
+    """Make the file of a data export."""
+    exports.export_build(export_id=export_id)

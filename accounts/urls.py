@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import demo_mail, factors, identity, mail_links, profile, security
+from accounts.views import demo_mail, factors, identity, mail_links, personal, profile, security
 
 urlpatterns = [
     path("signin", identity.sign_in, name="signin"),
@@ -37,5 +37,10 @@ urlpatterns = [
     path("security/passkeys", factors.passkey_register, name="passkey-register"),
     path("security/passkeys/<uuid:uid>/remove", factors.passkey_remove, name="passkey-remove"),
     path("profile", profile.profile, name="profile"),
+    path("profile/personal", personal.personal, name="personal"),
+    path("profile/export", personal.export, name="export"),
+    path("profile/export/new", personal.export_new, name="export-new"),
+    path("profile/export/<uuid:export_id>", personal.export_file, name="export-file"),
+    path("profile/close", personal.close, name="close"),
     path("demo/mail", demo_mail.demo_mail, name="demo-mail"),
 ]

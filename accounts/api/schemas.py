@@ -88,6 +88,9 @@ class Profile(serializers.Serializer[Any]):
     country = serializers.CharField()
     time_zone = serializers.CharField()
     email_confirmed = serializers.BooleanField()
+    pending_changes = serializers.ListField(
+        child=serializers.CharField(), help_text="Regulated fields whose change waits for approval."
+    )
     date_joined = serializers.DateTimeField()
 
 

@@ -14,9 +14,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import schemas, tokens
-from accounts.models import User
+from accounts.models import ChangeRequest, User
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
 from accounts.selectors.sessions import SESSION_ID
+from accounts.services.personal import profile_change
 from accounts.services.registration import user_register
 from accounts.services.sign_in import program_sign_in_demand
 from brokerage.kernel.clock import SYSTEM_CLOCK, ns_from_datetime, rfc3339
@@ -24,7 +25,7 @@ from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import CORE_CODES, TABLE, RejectCode
 from brokerage.platform.api import ApiView, listing, query_of
 from brokerage.platform.api_schema import documented, list_of
-from brokerage.platform.auth import TICKET_S, ticket_issue, users_forget
+from brokerage.platform.auth import TICKET_S, ticket_issue
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
 
 
@@ -123,6 +124,9 @@ def _profile(user: Any) -> dict[str, Any]:
         "display_name": user.display_name,
         "country": user.country,
         "time_zone": user.time_zone,
+        "pending_changes": [
+            name for row in ChangeRequest.objects.filter(user=user, status="pending") for name in row.fields
+        ],
         "email_confirmed": user.email_confirmed_at is not None,
         "date_joined": rfc3339(ns_from_datetime(user.date_joined)),
     }
@@ -145,7 +149,7 @@ class ProfileView(ApiView):
         summary="Change own profile",
     )
     def patch(self, request: Request) -> Response:
-        """Change name, country or time zone."""
+        """Change name or time zone at once; a country that was given before changes when staff have approved."""
         data = self.body(schemas.ProfileBody)
         country = data.get("country", "")
         if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
@@ -163,12 +167,8 @@ class ProfileView(ApiView):
         if country:
             data["country"] = country.upper()
         user = User.objects.get(pk=request.user.pk)
-        for name, value in data.items():
-            setattr(user, name, value)
-        if data:
-            user.save(update_fields=list(data))
-            users_forget()
-        return Response(_profile(user))
+        profile_change(user=user, **data)
+        return Response(_profile(User.objects.get(pk=user.pk)))
 
 
 def account_json(ref: AccountRef) -> dict[str, Any]:

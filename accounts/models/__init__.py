@@ -3,18 +3,22 @@
 from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
 from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
+from accounts.models.personal import ChangeRequest, DataExport, PersonalData
 from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
 from accounts.models.trading_accounts import TradingAccount, TradingAccountMember
 from accounts.models.users import User
 
 __all__ = [
     "Balance",
+    "ChangeRequest",
+    "DataExport",
     "Deposit",
     "KnownDevice",
     "LedgerEntry",
     "LoginEvent",
     "MailToken",
     "Passkey",
+    "PersonalData",
     "RecoveryCode",
     "TotpDevice",
     "TradingAccount",

@@ -69,6 +69,11 @@ class RejectCode(IntEnum):
     SETTINGS_LOCKED = 2037
     FACTOR_NOT_USABLE = 2038
     LAST_FACTOR = 2039
+    CHANGE_PENDING = 2040
+    CHANGE_DECIDED = 2041
+    STILL_OPEN = 2042
+    INVITATION_REFUSED = 2043
+    LAST_OWNER = 2044
     UNKNOWN_INSTRUMENT = 3001
     INSTRUMENT_CLOSED = 3002
     INSTRUMENT_HALTED = 3003
@@ -235,6 +240,11 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.SETTINGS_LOCKED, "Settings locked", "The security settings of this user are locked.", "Locked until {needed}.", _U.TEXT, "settings lock", "Ask to unlock on the security page; it takes effect after a day.", 403, 99, 99, 6),
     (_C.FACTOR_NOT_USABLE, "Cannot be used", "The passkey or authenticator cannot be used.", "", _U.NONE, "registered and verified factors", "Try again, or use another way to confirm.", 403, 99, 99, 6),
     (_C.LAST_FACTOR, "Last way to sign in", "This is the last way to sign in.", "", _U.NONE, "one way to sign in remains", "Add another one first.", 403, 99, 99, 6),
+    (_C.CHANGE_PENDING, "A change is waiting", "Another change of your personal data is waiting for approval.", "", _U.NONE, "one change request at a time", "Wait until it is decided.", 403, 99, 99, 6),
+    (_C.CHANGE_DECIDED, "Already decided", "This change request has been decided.", "", _U.NONE, "a request is decided once", "Reload the list.", 403, 99, 99, 6),
+    (_C.STILL_OPEN, "Something is still open", "The account cannot be closed while something of it is open.", "Still open: {available}.", _U.TEXT, "closing needs an empty account", "Close positions, cancel orders and withdraw the money first.", 403, 99, 99, 6),
+    (_C.INVITATION_REFUSED, "Not possible to invite", "This person cannot be invited to this account in this way.", "", _U.NONE, "owners invite traders and viewers to accounts that allow members", "Check the kind of the account and who is a member already.", 403, 99, 99, 6),
+    (_C.LAST_OWNER, "Last owner", "An account keeps at least one owner.", "", _U.NONE, "every account has an owner", "Name another owner first.", 403, 99, 99, 6),
     (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
     (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
     (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),
