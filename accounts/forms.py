@@ -210,6 +210,29 @@ class PersonalForm(PortalForm):
         super().__init__(*args, **kwargs)
 
 
+class NewAccountForm(PortalForm):
+    """A joint or entity account."""
+
+    kind = forms.ChoiceField(
+        choices=[("joint", "Joint: several owners"), ("entity", "Entity: a firm with owners, traders and viewers")]
+    )
+    name = forms.CharField(max_length=80, required=False, label="Name", help_text="Of an entity: its legal name.")
+    lei = forms.CharField(
+        max_length=20, required=False, label="LEI", help_text="Of an entity, if it has one (ISO 17442)."
+    )
+
+
+class InvitationForm(PortalForm):
+    """Whom to invite, as what."""
+
+    email = forms.EmailField(max_length=254, label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(label="Role")
+
+    def __init__(self, roles: tuple[str, ...], *args: object, **kwargs: object) -> None:
+        self.base_fields["role"].choices = [(role, role.capitalize()) for role in roles]  # type: ignore[attr-defined]
+        super().__init__(*args, **kwargs)
+
+
 class ConfirmForm(PortalForm):
     """A box that must be ticked before something that cannot be undone."""
 

@@ -8,10 +8,11 @@ from typing import Any
 from celery import shared_task
 from django.core.mail import send_mail
 
-from accounts.models import MailToken, User
+from accounts.models import Invitation, MailToken, User
 from accounts.models.security import browser_name
 from accounts.services import exports
 from accounts.services.mail_tokens import mail_token_make
+from accounts.services.members import invitation_secret_make
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
 
@@ -156,3 +157,22 @@ def mail_new_device(user_id: str, ip: str, label: str) -> None:
 def export_build(export_id: str) -> None:
     """Make the file of a data export."""
     exports.export_build(export_id=export_id)
+
+
+@shared_task(name="accounts.tasks.mail_invitation", **MAIL)
+def mail_invitation(invitation_id: str) -> None:
+    """Offer a role in an account."""
+    row = (
+        Invitation.objects.select_related("account", "invited_by")
+        .filter(pk=invitation_id, accepted_at=None, revoked_at=None)
+        .first()
+    )
+    if row is None:
+        return
+    token = invitation_secret_make(invitation=row)
+    _send(
+        "An invitation to an account",
+        f"Hello,\n\n{_name(row.invited_by)} invites you to be {row.get_role_display().lower()} of account {row.account.number}. If you know them, "
+        f"sign in (or register with this address first) and follow this link within a week:\n\n{_link(f'/invitations/{token}')}",
+        row.email,
+    )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import demo_mail, factors, identity, mail_links, personal, profile, security
+from accounts.views import accounts, demo_mail, factors, identity, mail_links, personal, profile, security
 
 urlpatterns = [
     path("signin", identity.sign_in, name="signin"),
@@ -42,5 +42,12 @@ urlpatterns = [
     path("profile/export/new", personal.export_new, name="export-new"),
     path("profile/export/<uuid:export_id>", personal.export_file, name="export-file"),
     path("profile/close", personal.close, name="close"),
+    path("accounts/new", accounts.new, name="account-new"),
+    path("accounts/<str:number>/members", accounts.members, name="members"),
+    path("accounts/<str:number>/invite", accounts.invite, name="member-invite"),
+    path("accounts/<str:number>/members/<uuid:member_id>", accounts.member, name="member"),
+    path("accounts/<str:number>/invitations/<uuid:invitation_id>", accounts.uninvite, name="uninvite"),
+    path("accounts/<str:number>/sub-accounts", accounts.sub_account, name="sub-account"),
+    path("invitations/<str:token>", accounts.invitation, name="invitation"),
     path("demo/mail", demo_mail.demo_mail, name="demo-mail"),
 ]

@@ -23,7 +23,7 @@ from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.selectors.access import AccountRef, account_for_user
+from accounts.selectors.access import AccountRef, account_for_user, accounts_forget
 from accounts.selectors.sessions import session_alive
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import RejectedError
@@ -132,6 +132,7 @@ def get_private_hub() -> PrivateHub:
 
 def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None, str]:
     """(user id, account, end of the right in epoch seconds or None, portal session or empty); ApiProblem or RejectedError without a right."""
+    # The database is asked, not what is remembered: a membership may have ended a moment ago and closed the socket before this one.
     ticket, token, number = message.get("ticket"), message.get("token"), message.get("account")
     if number is not None and not isinstance(number, str):
         raise SocketError("malformed", "account is a text.")
@@ -139,9 +140,11 @@ def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None, str
         used = ticket_verify(ticket)
         if used.session and not session_alive(used.session):
             raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The session of this ticket has ended.")
+        accounts_forget(UUID(used.user_id))
         return used.user_id, account_for_user(UUID(used.user_id), number or used.account or None), None, used.session
     if isinstance(token, str):
         user = access_token_user(token)
+        accounts_forget(user.pk)
         return str(user.pk), account_for_user(user.pk, number), int(AccessToken(token)["exp"]), ""  # type: ignore[arg-type]
     raise SocketError("malformed", "auth needs a ticket or a token.")
 

@@ -33,7 +33,7 @@ def account_opened(event: OutboxEvent) -> None:
         account_send(get_engine_client(), account)
     except (EngineUnavailable, ListingError) as error:
         raise RetryLater(str(error)) from error
-    if get_config().demo and account.kind == TradingAccount.Kind.INDIVIDUAL:
+    if get_config().demo and account.kind == TradingAccount.Kind.INDIVIDUAL and account.parent_id is None:
         for code, amount in PRACTICE_CASH:
             asset = Asset.objects.get(code=code)
             deposit_confirm(account=account, asset=asset, amount=amount, reference=f"practice-{account.number}-{code}")

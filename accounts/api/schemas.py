@@ -107,6 +107,7 @@ class Account(serializers.Serializer[Any]):
 
     number = serializers.CharField()
     kind = serializers.CharField()
+    name = serializers.CharField(help_text="Chosen by the owner, may be empty.")
     base_currency = serializers.CharField()
     status = serializers.ChoiceField(choices=ACCOUNT_STATUSES)
     role = serializers.ChoiceField(choices=["owner", "trader", "viewer"])

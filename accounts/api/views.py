@@ -176,6 +176,7 @@ def account_json(ref: AccountRef) -> dict[str, Any]:
     return {
         "number": ref.number,
         "kind": ref.kind,
+        "name": ref.name,
         "base_currency": ref.base_currency,
         "status": ref.status,
         "role": ref.role,

@@ -5,7 +5,7 @@ from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
 from accounts.models.personal import ChangeRequest, DataExport, PersonalData
 from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
-from accounts.models.trading_accounts import TradingAccount, TradingAccountMember
+from accounts.models.trading_accounts import Invitation, TradingAccount, TradingAccountMember
 from accounts.models.users import User
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ChangeRequest",
     "DataExport",
     "Deposit",
+    "Invitation",
     "KnownDevice",
     "LedgerEntry",
     "LoginEvent",
