@@ -112,3 +112,130 @@ class ProfileForm(PortalForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         self.base_fields["time_zone"].choices = time_zone_choices()  # type: ignore[attr-defined]
         super().__init__(*args, **kwargs)
+
+
+class EmailForm(PortalForm):
+    """An address."""
+
+    email = forms.EmailField(max_length=254, label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+
+
+class EmailChangeForm(PortalForm):
+    """The next address, and the password that proves who asks."""
+
+    email = forms.EmailField(
+        max_length=254,
+        label="New e-mail",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        help_text="Both the old and the new address get a link; the change happens when both have been followed.",
+    )
+
+
+class NewPasswordForm(PortalForm):
+    """A new password. Whether it is good enough the service says."""
+
+    password = forms.CharField(
+        max_length=256,
+        strip=False,
+        label="New password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": "10"}),
+        help_text="At least 10 characters, not a common password. A sentence works well.",
+    )
+
+
+class PasswordChangeForm(NewPasswordForm):
+    """The current and the new password."""
+
+    current = forms.CharField(
+        max_length=256,
+        strip=False,
+        label="Current password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    field_order = ("current", "password")
+
+
+class CodeForm(PortalForm):
+    """A code of the authenticator, or a recovery code."""
+
+    code = forms.CharField(
+        max_length=16,
+        label="Code",
+        help_text="Six digits of your authenticator, or one of your recovery codes.",
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "text", "autofocus": True}),
+    )
+
+
+class PasswordForm(PortalForm):
+    """The current password."""
+
+    password = forms.CharField(
+        max_length=256,
+        strip=False,
+        label="Your password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class PersonalForm(PortalForm):
+    """Who the client is in law."""
+
+    legal_name = forms.CharField(
+        max_length=120, required=False, label="Legal name", widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    birth_date = forms.DateField(
+        required=False, label="Date of birth", widget=forms.DateInput(attrs={"type": "date", "autocomplete": "bday"})
+    )
+    address = forms.CharField(
+        max_length=300,
+        required=False,
+        label="Address",
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "street-address"}),
+    )
+    country = forms.ChoiceField(required=False, label="Country of residence")
+    citizenship = forms.ChoiceField(required=False, label="Citizenship")
+    tax_id = forms.CharField(
+        max_length=40, required=False, label="Tax id", widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    phone = forms.CharField(
+        max_length=24,
+        required=False,
+        label="Phone",
+        widget=forms.TextInput(attrs={"autocomplete": "tel", "inputmode": "tel"}),
+    )
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        for name in ("country", "citizenship"):
+            self.base_fields[name].choices = [("", "Not given"), *country_choices()]  # type: ignore[attr-defined]
+        super().__init__(*args, **kwargs)
+
+
+class NewAccountForm(PortalForm):
+    """A joint or entity account."""
+
+    kind = forms.ChoiceField(
+        choices=[("joint", "Joint: several owners"), ("entity", "Entity: a firm with owners, traders and viewers")]
+    )
+    name = forms.CharField(max_length=80, required=False, label="Name", help_text="Of an entity: its legal name.")
+    lei = forms.CharField(
+        max_length=20, required=False, label="LEI", help_text="Of an entity, if it has one (ISO 17442)."
+    )
+
+
+class InvitationForm(PortalForm):
+    """Whom to invite, as what."""
+
+    email = forms.EmailField(max_length=254, label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(label="Role")
+
+    def __init__(self, roles: tuple[str, ...], *args: object, **kwargs: object) -> None:
+        self.base_fields["role"].choices = [(role, role.capitalize()) for role in roles]  # type: ignore[attr-defined]
+        super().__init__(*args, **kwargs)
+
+
+class ConfirmForm(PortalForm):
+    """A box that must be ticked before something that cannot be undone."""
+
+    sure = forms.BooleanField(
+        label="I understand that this cannot be undone.", error_messages={"required": "Tick this to go on."}
+    )

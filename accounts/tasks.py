@@ -1,37 +1,178 @@
-"""Background jobs of accounts: mails."""
+"""Background jobs of accounts: mails. Links are made here, so that none lies in a queue."""
 
 from __future__ import annotations
+
+import secrets
+from typing import Any
 
 from celery import shared_task
 from django.core.mail import send_mail
 
-from accounts.models import User
+from accounts.models import Invitation, MailToken, User
+from accounts.models.security import browser_name
+from accounts.services import exports
+from accounts.services.mail_tokens import mail_token_make
+from accounts.services.members import invitation_secret_make
 from brokerage.config import get_config
+from brokerage.kernel.clock import utc_now
+
+MAIL: dict[str, Any] = {"autoretry_for": (OSError,), "retry_backoff": True, "max_retries": 5}
+FOOT = "\n\nIf you have a question, reply through the portal. We never ask for your password or a code.\n"
 
 
-@shared_task(name="accounts.tasks.mail_welcome", autoretry_for=(OSError,), retry_backoff=True, max_retries=5)
+def _link(path: str) -> str:
+    return f"{get_config().base_url}{path}"
+
+
+def _name(user: User) -> str:
+    return user.display_name or user.email
+
+
+def _send(subject: str, text: str, email: str) -> None:
+    send_mail(subject, text.rstrip() + FOOT, None, [email])
+
+
+@shared_task(name="accounts.tasks.mail_welcome", **MAIL)
 def mail_welcome(user_id: str) -> None:
-    """Welcome a new user."""
+    """Welcome a new user and ask to confirm the address."""
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return
-    base = get_config().base_url
-    send_mail(
+    token = mail_token_make(user=user, purpose=MailToken.Purpose.CONFIRM_EMAIL, data={"email": user.email})
+    _send(
         "Your account is open",
-        f"Hello {user.display_name or user.email},\n\nyour account is open. Sign in at {base}/signin to begin.\n",
-        None,
-        [user.email],
+        f"Hello {_name(user)},\n\nyour account is open. Please confirm this address within three days:\n\n"
+        f"{_link(f'/confirm/{token}')}\n\nSign in at {_link('/signin')} to begin.",
+        user.email,
     )
 
 
-@shared_task(name="accounts.tasks.mail_known_address", autoretry_for=(OSError,), retry_backoff=True, max_retries=5)
+@shared_task(name="accounts.tasks.mail_confirm", **MAIL)
+def mail_confirm(user_id: str) -> None:
+    """Send the confirmation link again."""
+    user = User.objects.filter(pk=user_id, email_confirmed_at=None).first()
+    if user is None:
+        return
+    token = mail_token_make(user=user, purpose=MailToken.Purpose.CONFIRM_EMAIL, data={"email": user.email})
+    _send(
+        "Confirm your address",
+        f"Hello {_name(user)},\n\nplease confirm this address within three days:\n\n{_link(f'/confirm/{token}')}",
+        user.email,
+    )
+
+
+@shared_task(name="accounts.tasks.mail_known_address", **MAIL)
 def mail_known_address(email: str) -> None:
     """Tell the owner of an address that somebody tried to register with it again."""
-    base = get_config().base_url
-    send_mail(
+    _send(
         "You already have an account",
-        f"Somebody, probably you, tried to register with this address. You have an account already: sign in at {base}/signin.\n"
-        "If it was not you, nothing has to be done.\n",
-        None,
-        [email],
+        f"Somebody, probably you, tried to register with this address. You have an account already: sign in at {_link('/signin')}.\n"
+        "If it was not you, nothing has to be done.",
+        email,
+    )
+
+
+@shared_task(name="accounts.tasks.mail_recovery", **MAIL)
+def mail_recovery(email: str) -> None:
+    """Send the link for a new password, if there is such a user."""
+    user = User.objects.filter(email__iexact=email, is_active=True).first()
+    if user is None:
+        return
+    token = mail_token_make(user=user, purpose=MailToken.Purpose.RECOVER)
+    _send(
+        "Set a new password",
+        f"Hello {_name(user)},\n\nsomebody, probably you, asked for a new password. Within half an hour this link lets you set one:\n\n"
+        f"{_link(f'/recover/{token}')}\n\nIf it was not you, ignore this mail: nothing has changed.",
+        user.email,
+    )
+
+
+@shared_task(name="accounts.tasks.mail_email_change", **MAIL)
+def mail_email_change(user_id: str, email: str) -> None:
+    """Ask both addresses; a new one that belongs to somebody is told so instead, and the old one learns nothing of it."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return
+    data = {"email": email, "change": secrets.token_hex(8)}
+    old = mail_token_make(user=user, purpose=MailToken.Purpose.EMAIL_OLD, data=data)
+    _send(
+        "Agree to your new address",
+        f"Hello {_name(user)},\n\nsomebody, probably you, asked to change the address of your account to {email}. If you agree, follow this "
+        f"link within a day:\n\n{_link(f'/email/old/{old}')}\n\nThe new address is asked as well. If it was not you, do not follow the "
+        "link and change your password.",
+        user.email,
+    )
+    if User.objects.filter(email__iexact=email).exists():
+        mail_known_address(email)
+        return
+    new = mail_token_make(user=user, purpose=MailToken.Purpose.EMAIL_NEW, data=data)
+    _send(
+        "Prove your new address",
+        "Hello,\n\nthis address was named as the new one of an account. If that is yours, follow this link within a day:\n\n"
+        f"{_link(f'/email/new/{new}')}",
+        email,
+    )
+
+
+@shared_task(name="accounts.tasks.mail_address_changed", **MAIL)
+def mail_address_changed(old_email: str) -> None:
+    """Tell the old address that it is no longer the account's."""
+    _send(
+        "Your address was changed",
+        "This address no longer signs in to your account. If it was not you, contact support at once.",
+        old_email,
+    )
+
+
+@shared_task(name="accounts.tasks.mail_security_notice", **MAIL)
+def mail_security_notice(user_id: str, what: str) -> None:
+    """Tell a user what was changed about the security of the account, with a way to stop it."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return
+    text = f"Hello {_name(user)},\n\n{what} ({utc_now():%d %b %Y, %H:%M} UTC).\n\n"
+    if not user.is_frozen:
+        token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
+        text += f"If it was not you, freeze your account at once:\n\n{_link(f'/freeze/{token}')}"
+    _send("A change to your account's security", text, user.email)
+
+
+@shared_task(name="accounts.tasks.mail_new_device", **MAIL)
+def mail_new_device(user_id: str, ip: str, label: str) -> None:
+    """Tell a user of a sign-in with a browser not seen before."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return
+    token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
+    _send(
+        "A sign-in with a new device",
+        f"Hello {_name(user)},\n\nsomebody signed in to your account with a device we have not seen before ({utc_now():%d %b %Y, %H:%M} UTC):\n\n"
+        f"Address: {ip}\nBrowser: {browser_name(label)}\n\nWas this you? Then nothing has to be done. If not, freeze your account at once:\n\n"
+        f"{_link(f'/freeze/{token}')}",
+        user.email,
+    )
+
+
+@shared_task(name="accounts.tasks.export_build", **MAIL)
+def export_build(export_id: str) -> None:
+    """Make the file of a data export."""
+    exports.export_build(export_id=export_id)
+
+
+@shared_task(name="accounts.tasks.mail_invitation", **MAIL)
+def mail_invitation(invitation_id: str) -> None:
+    """Offer a role in an account."""
+    row = (
+        Invitation.objects.select_related("account", "invited_by")
+        .filter(pk=invitation_id, accepted_at=None, revoked_at=None)
+        .first()
+    )
+    if row is None:
+        return
+    token = invitation_secret_make(invitation=row)
+    _send(
+        "An invitation to an account",
+        f"Hello,\n\n{_name(row.invited_by)} invites you to be {row.get_role_display().lower()} of account {row.account.number}. If you know them, "
+        f"sign in (or register with this address first) and follow this link within a week:\n\n{_link(f'/invitations/{token}')}",
+        row.email,
     )

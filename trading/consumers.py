@@ -23,10 +23,11 @@ from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.selectors.access import AccountRef, account_for_user
+from accounts.selectors.access import AccountRef, account_for_user, accounts_forget
+from accounts.selectors.sessions import session_alive
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import RejectedError
-from brokerage.kernel.rejects import reject_row
+from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.platform.auth import access_token_user, ticket_verify, user_for_token
 from brokerage.platform.problems import ApiProblem
 from brokerage.platform.realtime import PRIVATE_GAP, Bus, private_channel, revoke_channel
@@ -129,22 +130,27 @@ def get_private_hub() -> PrivateHub:
     return hub
 
 
-def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None]:
-    """(user id, account, end of the right in epoch seconds or None). ApiProblem or RejectedError when there is no such right."""
+def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None, str]:
+    """(user id, account, end of the right in epoch seconds or None, portal session or empty); ApiProblem or RejectedError without a right."""
+    # The database is asked, not what is remembered: a membership may have ended a moment ago and closed the socket before this one.
     ticket, token, number = message.get("ticket"), message.get("token"), message.get("account")
     if number is not None and not isinstance(number, str):
         raise SocketError("malformed", "account is a text.")
     if isinstance(ticket, str):
         used = ticket_verify(ticket)
-        return used.user_id, account_for_user(UUID(used.user_id), number or used.account or None), None
+        if used.session and not session_alive(used.session):
+            raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The session of this ticket has ended.")
+        accounts_forget(UUID(used.user_id))
+        return used.user_id, account_for_user(UUID(used.user_id), number or used.account or None), None, used.session
     if isinstance(token, str):
         user = access_token_user(token)
-        return str(user.pk), account_for_user(user.pk, number), int(AccessToken(token)["exp"])  # type: ignore[arg-type]
+        accounts_forget(user.pk)
+        return str(user.pk), account_for_user(user.pk, number), int(AccessToken(token)["exp"]), ""  # type: ignore[arg-type]
     raise SocketError("malformed", "auth needs a ticket or a token.")
 
 
-def _still_allowed(user_id: str, number: str) -> bool:
-    if user_for_token(user_id) is None:
+def _still_allowed(user_id: str, number: str, session: str) -> bool:
+    if user_for_token(user_id) is None or (session and not session_alive(session)):
         return False
     try:
         account_for_user(UUID(user_id), number)
@@ -162,6 +168,7 @@ class PrivateConsumer(StreamSocket):
         self._user_id = ""
         self._account: AccountRef | None = None
         self._expires_s: int | None = None
+        self._session = ""
         self._queue: deque[str] = deque()
         self._floor = 0  # everything up to this event id was queued or is not wanted
         self._reading = False  # the database is being read: live messages wait
@@ -183,7 +190,7 @@ class PrivateConsumer(StreamSocket):
         ):
             raise SocketError("malformed", "resume is the eid of the last message, as text.")
         try:
-            user_id, account, expires_s = await in_thread(_identify)(message)
+            user_id, account, expires_s, session = await in_thread(_identify)(message)
         except ApiProblem as problem:
             row = reject_row(problem.code)
             self._refuse(row.slug, problem.detail or row.text, CLOSE_UNAUTHENTICATED)
@@ -193,6 +200,7 @@ class PrivateConsumer(StreamSocket):
             log.exception("a socket could not be authenticated")
             self._refuse("unavailable", "Try again in a moment.", CLOSE_UNAVAILABLE)
         else:
+            self._session = session or self._session
             if self._account is not None:
                 self._extend(user_id, account, expires_s)
                 return
@@ -342,7 +350,7 @@ class PrivateConsumer(StreamSocket):
     async def _recheck(self) -> None:
         assert self._account is not None  # noqa: S101 - only called when set
         try:
-            allowed = await in_thread(_still_allowed)(self._user_id, self._account.number)
+            allowed = await in_thread(_still_allowed)(self._user_id, self._account.number, self._session)
         except DatabaseError:
             return  # asked again in a minute; REST refuses meanwhile
         if not allowed:

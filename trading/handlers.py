@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
-from accounts.models import Deposit, TradingAccount
+from accounts.models import Deposit, TradingAccount, User
+from accounts.services.closing import blocker_register
+from accounts.services.exports import section_register
 from accounts.services.funding import deposit_confirm
 from brokerage.config import get_config
 from brokerage.platform.models import OutboxEvent
 from brokerage.platform.outbox import RetryLater, on
 from marketdata.models import Asset, Instrument
+from risk.models import Position
 from trading.engine import commands
 from trading.engine.gateway import EngineUnavailable, Rejected, Unknown
+from trading.models import Execution, Order
 from trading.services.engine_access import get_engine_client
 from trading.services.listing import ListingError, account_send, instrument_send, instruments_listed
 
@@ -27,7 +33,7 @@ def account_opened(event: OutboxEvent) -> None:
         account_send(get_engine_client(), account)
     except (EngineUnavailable, ListingError) as error:
         raise RetryLater(str(error)) from error
-    if get_config().demo and account.kind == TradingAccount.Kind.INDIVIDUAL:
+    if get_config().demo and account.kind == TradingAccount.Kind.INDIVIDUAL and account.parent_id is None:
         for code, amount in PRACTICE_CASH:
             asset = Asset.objects.get(code=code)
             deposit_confirm(account=account, asset=asset, amount=amount, reference=f"practice-{account.number}-{code}")
@@ -67,3 +73,31 @@ def instrument_changed(event: OutboxEvent) -> None:
         instrument_send(client, instrument, first=instrument.core_instrument > instruments_listed(client))
     except (EngineUnavailable, ListingError) as error:
         raise RetryLater(str(error)) from error
+
+
+def _open_in_trading(account: TradingAccount) -> str:
+    """What keeps an account from being closed: orders and margin positions. Holdings are balances."""
+    if Order.objects.filter(core_account=account.core_account, ord_status__in=(0, 1)).exists():
+        return "open orders"
+    margin = Instrument.objects.filter(kind=Instrument.Kind.MARGIN).values("core_instrument")
+    held = Position.objects.filter(core_account=account.core_account, core_instrument__in=margin).exclude(net=0)
+    return "open positions" if held.exists() else ""
+
+
+def _own(user: User) -> list[int]:
+    return list(TradingAccount.objects.filter(owner=user).values_list("core_account", flat=True))
+
+
+def _orders_of(user: User) -> Iterator[dict[str, Any]]:
+    yield from Order.objects.filter(core_account__in=_own(user)).values().iterator(chunk_size=2_000)
+
+
+def _executions_of(user: User) -> Iterator[dict[str, Any]]:
+    # Without contra_order_id: the other side is somebody else.
+    names = ("exec_id", "order_id", "core_instrument", "side", "last_px", "last_qty", "fee", "liquidity", "time_ns")
+    yield from Execution.objects.filter(core_account__in=_own(user)).values(*names).iterator(chunk_size=2_000)
+
+
+blocker_register(_open_in_trading)
+section_register("orders", _orders_of)
+section_register("executions", _executions_of)

@@ -25,6 +25,12 @@ class TokenBody(StrictSerializer):
 
     email = StrictText(max_length=254)
     password = StrictText(max_length=128, trim_whitespace=False, write_only=True)
+    code = StrictText(
+        max_length=16,
+        required=False,
+        write_only=True,
+        help_text="Authenticator or recovery code; needed once one is set up.",
+    )
 
 
 class RefreshBody(StrictSerializer):
@@ -82,6 +88,9 @@ class Profile(serializers.Serializer[Any]):
     country = serializers.CharField()
     time_zone = serializers.CharField()
     email_confirmed = serializers.BooleanField()
+    pending_changes = serializers.ListField(
+        child=serializers.CharField(), help_text="Regulated fields whose change waits for approval."
+    )
     date_joined = serializers.DateTimeField()
 
 
@@ -98,6 +107,7 @@ class Account(serializers.Serializer[Any]):
 
     number = serializers.CharField()
     kind = serializers.CharField()
+    name = serializers.CharField(help_text="Chosen by the owner, may be empty.")
     base_currency = serializers.CharField()
     status = serializers.ChoiceField(choices=ACCOUNT_STATUSES)
     role = serializers.ChoiceField(choices=["owner", "trader", "viewer"])

@@ -14,15 +14,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import schemas, tokens
-from accounts.models import User
+from accounts.models import ChangeRequest, User
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
+from accounts.selectors.sessions import SESSION_ID
+from accounts.services.personal import profile_change
 from accounts.services.registration import user_register
+from accounts.services.sign_in import program_sign_in_demand
 from brokerage.kernel.clock import SYSTEM_CLOCK, ns_from_datetime, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import CORE_CODES, TABLE, RejectCode
 from brokerage.platform.api import ApiView, listing, query_of
 from brokerage.platform.api_schema import documented, list_of
-from brokerage.platform.auth import TICKET_S, ticket_issue, users_forget
+from brokerage.platform.auth import TICKET_S, ticket_issue
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
 
 
@@ -76,7 +79,14 @@ class TokenView(PublicView):
         """Access and refresh token for e-mail and password."""
         data = self.body(schemas.TokenBody)
         throttle_demand("login", f"{identity_hash(data['email'])}:{client_address(request)}")
-        return Response(tokens.tokens_issue(request._request, email=data["email"], password=data["password"]))
+        pair = tokens.tokens_issue(request._request, email=data["email"], password=data["password"])
+        # The password was right. What is refused from here on makes the tokens useless before anybody has seen them.
+        try:
+            program_sign_in_demand(request._request, email=data["email"], code=data.get("code", ""))
+        except RejectedError:
+            tokens.tokens_revoke(pair["refresh"])
+            raise
+        return Response(pair)
 
 
 class TokenRefreshView(PublicView):
@@ -114,6 +124,9 @@ def _profile(user: Any) -> dict[str, Any]:
         "display_name": user.display_name,
         "country": user.country,
         "time_zone": user.time_zone,
+        "pending_changes": [
+            name for row in ChangeRequest.objects.filter(user=user, status="pending") for name in row.fields
+        ],
         "email_confirmed": user.email_confirmed_at is not None,
         "date_joined": rfc3339(ns_from_datetime(user.date_joined)),
     }
@@ -136,7 +149,7 @@ class ProfileView(ApiView):
         summary="Change own profile",
     )
     def patch(self, request: Request) -> Response:
-        """Change name, country or time zone."""
+        """Change name or time zone at once; a country that was given before changes when staff have approved."""
         data = self.body(schemas.ProfileBody)
         country = data.get("country", "")
         if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
@@ -154,12 +167,8 @@ class ProfileView(ApiView):
         if country:
             data["country"] = country.upper()
         user = User.objects.get(pk=request.user.pk)
-        for name, value in data.items():
-            setattr(user, name, value)
-        if data:
-            user.save(update_fields=list(data))
-            users_forget()
-        return Response(_profile(user))
+        profile_change(user=user, **data)
+        return Response(_profile(User.objects.get(pk=user.pk)))
 
 
 def account_json(ref: AccountRef) -> dict[str, Any]:
@@ -167,6 +176,7 @@ def account_json(ref: AccountRef) -> dict[str, Any]:
     return {
         "number": ref.number,
         "kind": ref.kind,
+        "name": ref.name,
         "base_currency": ref.base_currency,
         "status": ref.status,
         "role": ref.role,
@@ -208,8 +218,10 @@ class WsTicketView(ApiView):
     def post(self, request: Request) -> Response:
         """A signed ticket, good once for thirty seconds."""
         ref = account_for_user(request.user.pk, self.body(schemas.TicketBody).get("account"))
+        # A program's ticket belongs to its token, a browser's to its session.
+        session = "" if request.auth else request.session.get(SESSION_ID, "")
         return Response(
-            {"ticket": ticket_issue(request.user, ref.number), "expires_in": TICKET_S, "account": ref.number},
+            {"ticket": ticket_issue(request.user, ref.number, session), "expires_in": TICKET_S, "account": ref.number},
             status=201,
         )
 

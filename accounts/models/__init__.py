@@ -1,8 +1,30 @@
 """Models of accounts."""
 
+from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
 from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
-from accounts.models.trading_accounts import TradingAccount, TradingAccountMember
+from accounts.models.personal import ChangeRequest, DataExport, PersonalData
+from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
+from accounts.models.trading_accounts import Invitation, TradingAccount, TradingAccountMember
 from accounts.models.users import User
 
-__all__ = ["Balance", "Deposit", "LedgerEntry", "TradingAccount", "TradingAccountMember", "User", "Withdrawal"]
+__all__ = [
+    "Balance",
+    "ChangeRequest",
+    "DataExport",
+    "Deposit",
+    "Invitation",
+    "KnownDevice",
+    "LedgerEntry",
+    "LoginEvent",
+    "MailToken",
+    "Passkey",
+    "PersonalData",
+    "RecoveryCode",
+    "TotpDevice",
+    "TradingAccount",
+    "TradingAccountMember",
+    "User",
+    "UserSession",
+    "Withdrawal",
+]

@@ -43,6 +43,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     email_confirmed_at = models.DateTimeField(null=True, blank=True)
     date_joined = models.DateTimeField(auto_now_add=True)
+    password_changed_at = models.DateTimeField(null=True, blank=True)
+    frozen_at = models.DateTimeField(null=True, blank=True, help_text="Sign-in and payouts are refused since then")
+    frozen_reason = models.CharField(max_length=120, blank=True, default="")
+    payouts_frozen_until = models.DateTimeField(null=True, blank=True, help_text="After a change of credentials")
+    settings_locked_at = models.DateTimeField(null=True, blank=True)
+    settings_unlock_at = models.DateTimeField(null=True, blank=True, help_text="When a wish to unlock takes effect")
 
     objects = UserManager()
 
@@ -56,3 +62,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def is_frozen(self) -> bool:
+        """True while nobody may sign in, with whatever credentials."""
+        return self.frozen_at is not None

@@ -33,6 +33,12 @@ class AccountRef:
     status: str
     role: str
     created_at: datetime
+    name: str = ""
+
+    @property
+    def is_owner(self) -> bool:
+        """True for who may change the account's members."""
+        return self.role == TradingAccountMember.Role.OWNER
 
     @property
     def may_trade(self) -> bool:
@@ -66,7 +72,15 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
 
 def _ref(row: TradingAccount, role: str) -> AccountRef:
     return AccountRef(
-        row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at
+        row.pk,
+        row.number,
+        row.core_account,
+        row.kind,
+        row.base_currency,
+        row.status,
+        str(role),
+        row.created_at,
+        row.name,
     )
 
 

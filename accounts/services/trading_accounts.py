@@ -11,7 +11,14 @@ from brokerage.platform.outbox import emit
 NUMBERING_LOCK = 0x41_43_43_54
 
 
-def account_open(*, user: User, kind: str = TradingAccount.Kind.INDIVIDUAL) -> TradingAccount:
+def account_open(
+    *,
+    user: User,
+    kind: str = TradingAccount.Kind.INDIVIDUAL,
+    name: str = "",
+    lei: str = "",
+    parent: TradingAccount | None = None,
+) -> TradingAccount:
     """Open an account for a user: pending until the engine knows it. Emits ``account.opened``."""
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -24,6 +31,9 @@ def account_open(*, user: User, kind: str = TradingAccount.Kind.INDIVIDUAL) -> T
             core_account=core_account,
             owner=user,
             kind=kind,
+            name=name,
+            lei=lei,
+            parent=parent,
             status=TradingAccount.Status.PENDING,
         )
         TradingAccountMember.objects.create(account=account, user=user, role=TradingAccountMember.Role.OWNER)

@@ -6,19 +6,25 @@ Owns the pages and their words, which never tell whether an address is registere
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.forms import SignInForm, SignUpForm
+from accounts.selectors.factors import second_factor_enrolled
 from accounts.services.registration import user_register
+from accounts.services.sign_in import pending_begin, sign_in_complete, sign_out_complete
+from accounts.views.common import next_url, refusal
+from accounts.views.factors import party_of
 from brokerage.kernel.errors import RejectedError
-from brokerage.platform.problems import problem_document
+from brokerage.kernel.rejects import reject_row
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
 
 # The demo's logins are printed at the start of the platform as well; outside the demo there are none.
@@ -29,47 +35,39 @@ DEMO_LOGINS = (
 )
 
 
-def _next_url(request: HttpRequest) -> str:
-    target = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if safe else "/"
-
-
-def _refusal(request: HttpRequest, error: RejectedError) -> str:
-    document = problem_document(error, getattr(request, "request_id", "-"))
-    return f"{document['detail']} {document['next_step']}"
-
-
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Check e-mail and password and begin a session."""
     if request.user.is_authenticated and request.method == "GET":
-        return redirect(_next_url(request))
+        return redirect(next_url(request))
     form = SignInForm(request.POST or None, initial={"email": request.GET.get("email", "")})
     status = 200
     if request.method == "POST" and form.is_valid():
         email, password = form.cleaned_data["email"], form.cleaned_data["password"]
         try:
             throttle_demand("login_address", client_address(request))
-            throttle_demand("login", identity_hash(email))
-        except RejectedError as error:
-            form.add_error(None, _refusal(request, error))
-            status = 429
-        else:
+            throttle_demand("login", f"{identity_hash(email)}:{client_address(request)}")
             user = authenticate(request, username=email, password=password)
+            if user is not None and second_factor_enrolled(user.pk):
+                pending_begin(request, user)
+                return redirect(f"{reverse('second-step')}?{urlencode({'next': next_url(request)})}")
             if user is not None:
-                login(request, user)
-                return HttpResponseRedirect(_next_url(request))
+                sign_in_complete(request, user, method="password")
+                return HttpResponseRedirect(next_url(request))
             form.add_error(None, "The e-mail address or the password is wrong. Check both and try again.")
             status = 401
+        except RejectedError as error:
+            form.add_error(None, refusal(request, error))
+            status = reject_row(error.code).http
     elif request.method == "POST":
         status = 400
     context = {
         "form": form,
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "demo_logins": DEMO_LOGINS,
+        "passkeys": party_of(request).usable,
     }
     return render(request, "accounts/signin.html", context, status=status)
 
@@ -94,7 +92,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
                 country=data["country"],
             )
         except RejectedError as error:
-            form.add_error(None, _refusal(request, error))
+            form.add_error(None, refusal(request, error))
             status = 429
         else:
             messages.success(
@@ -118,6 +116,6 @@ def signed_up(request: HttpRequest) -> HttpResponse:
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
-    logout(request)
+    sign_out_complete(request)
     messages.info(request, "You are signed out.")
     return redirect("signin")

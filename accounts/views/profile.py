@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.forms import ProfileForm
 from accounts.selectors.access import accounts_of
-from brokerage.platform.auth import users_forget
+from accounts.services.personal import profile_change
 
 
 @never_cache
@@ -23,10 +23,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     initial = {"display_name": user.display_name, "time_zone": user.time_zone}  # type: ignore[union-attr]
     form = ProfileForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        user.display_name = form.cleaned_data["display_name"]  # type: ignore[union-attr]
-        user.time_zone = form.cleaned_data["time_zone"]  # type: ignore[union-attr]
-        user.save(update_fields=["display_name", "time_zone"])
-        users_forget()
+        profile_change(user=user, **form.cleaned_data)  # type: ignore[arg-type]
         messages.success(request, "Saved.")
         return redirect("profile")
     context = {"form": form, "accounts": accounts_of(user.pk), "page": "profile"}  # type: ignore[arg-type]

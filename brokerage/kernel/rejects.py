@@ -59,6 +59,21 @@ class RejectCode(IntEnum):
     CSRF_FAILED = 2017
     ORIGIN_REFUSED = 2018
     SUBSCRIPTION_LIMIT = 2019
+    SIGN_IN_LOCKED = 2030
+    USER_FROZEN = 2031
+    LINK_NOT_VALID = 2032
+    WRONG_PASSWORD = 2033
+    STEP_UP_NEEDED = 2034
+    SECOND_FACTOR_NEEDED = 2035
+    WRONG_CODE = 2036
+    SETTINGS_LOCKED = 2037
+    FACTOR_NOT_USABLE = 2038
+    LAST_FACTOR = 2039
+    CHANGE_PENDING = 2040
+    CHANGE_DECIDED = 2041
+    STILL_OPEN = 2042
+    INVITATION_REFUSED = 2043
+    LAST_OWNER = 2044
     UNKNOWN_INSTRUMENT = 3001
     INSTRUMENT_CLOSED = 3002
     INSTRUMENT_HALTED = 3003
@@ -215,6 +230,21 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.CSRF_FAILED, "Form expired", "The form's protection token is missing or old.", "", _U.NONE, "CSRF token", "Reload the page and send the form again.", 403, 99, 99, 6),
     (_C.ORIGIN_REFUSED, "Origin refused", "Connections from this web origin are not allowed.", "", _U.NONE, "allow-listed origins", "Open the portal at its own address.", 403, 99, 99, 6),
     (_C.SUBSCRIPTION_LIMIT, "Too many subscriptions", "This connection has as many subscriptions as it may have.", "At most {needed}.", _U.COUNT, "subscriptions per connection", "Unsubscribe from something first.", 429, 99, 99, 8),
+    (_C.SIGN_IN_LOCKED, "Too many wrong tries", "Sign-in with a password is blocked for a while after too many wrong tries from this place.", "Try again in {needed} seconds.", _U.COUNT, "wrong tries per user and place", "Wait, use a passkey, or set a new password through the recovery link.", 429, 99, 99, 6),
+    (_C.USER_FROZEN, "Account frozen", "This sign-in is frozen: nobody can sign in with it.", "", _U.NONE, "freeze by the owner or by staff", "Set a new password through the recovery link and confirm with your second factor, or contact support.", 403, 99, 99, 6),
+    (_C.LINK_NOT_VALID, "Link not valid", "The link is wrong, was used before or is too old.", "", _U.NONE, "links work once and for a limited time", "Ask for a new link.", 404, 99, 99, 6),
+    (_C.WRONG_PASSWORD, "Wrong password", "The current password is wrong.", "", _U.NONE, "current password", "Check it and try again.", 403, 99, 99, 6),
+    (_C.STEP_UP_NEEDED, "Confirm that it is you", "This needs a fresh confirmation that it is you.", "Confirmed within the last {needed} seconds.", _U.COUNT, "fresh confirmation for risky acts", "Confirm with your second factor or password and send it again.", 403, 99, 2, 6),
+    (_C.SECOND_FACTOR_NEEDED, "Second factor needed", "This needs a second factor.", "", _U.NONE, "second factor", "Send the current code of your authenticator app, or set one up on the security page.", 401, 99, 99, 6),
+    (_C.WRONG_CODE, "Wrong code", "The code is wrong, too old, or was used before.", "", _U.NONE, "codes work once", "Wait for the next code and try again.", 401, 99, 99, 6),
+    (_C.SETTINGS_LOCKED, "Settings locked", "The security settings of this user are locked.", "Locked until {needed}.", _U.TEXT, "settings lock", "Ask to unlock on the security page; it takes effect after a day.", 403, 99, 99, 6),
+    (_C.FACTOR_NOT_USABLE, "Cannot be used", "The passkey or authenticator cannot be used.", "", _U.NONE, "registered and verified factors", "Try again, or use another way to confirm.", 403, 99, 99, 6),
+    (_C.LAST_FACTOR, "Last way to sign in", "This is the last way to sign in.", "", _U.NONE, "one way to sign in remains", "Add another one first.", 403, 99, 99, 6),
+    (_C.CHANGE_PENDING, "A change is waiting", "Another change of your personal data is waiting for approval.", "", _U.NONE, "one change request at a time", "Wait until it is decided.", 403, 99, 99, 6),
+    (_C.CHANGE_DECIDED, "Already decided", "This change request has been decided.", "", _U.NONE, "a request is decided once", "Reload the list.", 403, 99, 99, 6),
+    (_C.STILL_OPEN, "Something is still open", "The account cannot be closed while something of it is open.", "Still open: {available}.", _U.TEXT, "closing needs an empty account", "Close positions, cancel orders and withdraw the money first.", 403, 99, 99, 6),
+    (_C.INVITATION_REFUSED, "Not possible to invite", "This person cannot be invited to this account in this way.", "", _U.NONE, "owners invite traders and viewers to accounts that allow members", "Check the kind of the account and who is a member already.", 403, 99, 99, 6),
+    (_C.LAST_OWNER, "Last owner", "An account keeps at least one owner.", "", _U.NONE, "every account has an owner", "Name another owner first.", 403, 99, 99, 6),
     (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
     (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
     (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),

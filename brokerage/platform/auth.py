@@ -51,6 +51,8 @@ def user_for_token(user_id: str) -> Any:
     except ValueError:
         return None
     user = get_user_model().objects.filter(pk=user_id, is_active=True).first()
+    if user is not None and getattr(user, "is_frozen", False):
+        user = None
     with _lock:
         if len(_users) >= USERS_MAX:
             _users.clear()
@@ -159,21 +161,22 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a verified ticket says: whose socket, for which account (its number, or empty)."""
+    """What a verified ticket says: whose socket, for which account (its number, or empty), of which portal session (or empty)."""
 
     user_id: str
     account: str
+    session: str = ""
 
 
-def ticket_issue(user: Any, account: str = "") -> str:
-    """A signed ticket for one WebSocket, good once within TICKET_S seconds."""
-    return signing.dumps([str(user.pk), account, secrets.token_urlsafe(12)], salt=TICKET_SALT)
+def ticket_issue(user: Any, account: str = "", session: str = "") -> str:
+    """A signed ticket for one WebSocket, good once within TICKET_S seconds and no longer than the session it was asked in."""
+    return signing.dumps([str(user.pk), account, secrets.token_urlsafe(12), session], salt=TICKET_SALT)
 
 
 def ticket_verify(ticket: str) -> Ticket:
     """Use a ticket up; ApiProblem 2010 when it is forged, old or used, 9013 when that cannot be known."""
     try:
-        user_id, account, nonce = signing.loads(ticket, salt=TICKET_SALT, max_age=TICKET_S)
+        user_id, account, nonce, session = signing.loads(ticket, salt=TICKET_SALT, max_age=TICKET_S)
     except signing.SignatureExpired as error:
         raise ApiProblem(RejectCode.TOKEN_EXPIRED, "The ticket is too old.") from error
     except (signing.BadSignature, ValueError, TypeError) as error:
@@ -188,4 +191,4 @@ def ticket_verify(ticket: str) -> Ticket:
     user = user_for_token(user_id)
     if user is None:
         raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The ticket is not valid.")
-    return Ticket(user_id, account)
+    return Ticket(user_id, account, session)

@@ -1,0 +1,48 @@
+"""The password back end: every password, from a page or a program, is checked here, once, behind the lockout.
+
+An unknown address costs as many hashes as a known one. A frozen user's right password is answered with 2031; a wrong one tells nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from accounts.models import LoginEvent, User
+from accounts.services.devices import device_place
+from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fail
+from accounts.services.sessions import login_event_note
+from brokerage.platform.throttling import client_address
+
+
+class PasswordBackend(ModelBackend):
+    """E-mail and password."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """The user, or None. ApiProblem 2030 while locked, 2013 while too many passwords are being checked."""
+        if username is None or password is None:
+            return None
+        place = device_place(request, username)
+        lockout_demand(email=username, place=place)
+        user = User.objects.filter(email__iexact=username).first()
+        if user is None:
+            User().set_password(password)
+        elif user.check_password(password) and self.user_can_authenticate(user):
+            lockout_clear(email=username, place=place)
+            return user
+        lockout_fail(email=username, place=place)
+        if user is not None:
+            login_event_note(
+                user=user,
+                outcome=LoginEvent.Outcome.WRONG_PASSWORD,
+                method="password",
+                ip=client_address(request) if request is not None else "",
+                user_agent=request.META.get("HTTP_USER_AGENT", "") if request is not None else "",
+            )
+        # Ends the search: the back end after this one must not hash the same password again, past the lockout.
+        raise PermissionDenied
