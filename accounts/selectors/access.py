@@ -33,6 +33,8 @@ class AccountRef:
     status: str
     role: str
     created_at: datetime
+    kyc_tier: int = 0
+    trading_allowed: bool = False
 
     @property
     def may_trade(self) -> bool:
@@ -51,10 +53,9 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     known = _cache.get(user_id)
     if known is not None and now_ns - known[0] <= MAX_AGE_NS:
         return known[1]
-    refs = {
-        row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in TradingAccount.objects.filter(owner_id=user_id)
-    }
-    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account"):
+    owned = TradingAccount.objects.filter(owner_id=user_id).select_related("owner")
+    refs = {row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in owned}
+    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account__owner"):
         refs.setdefault(member.account_id, _ref(member.account, member.role))
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
     with _lock:
@@ -65,8 +66,19 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
 
 
 def _ref(row: TradingAccount, role: str) -> AccountRef:
+    # What compliance decided hangs on the owner: a member who trades for them needs it as much. The house has none.
+    owner = row.owner
     return AccountRef(
-        row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at
+        row.pk,
+        row.number,
+        row.core_account,
+        row.kind,
+        row.base_currency,
+        row.status,
+        str(role),
+        row.created_at,
+        owner.kyc_tier if owner else 0,
+        owner.trading_allowed if owner else True,
     )
 
 

@@ -51,8 +51,9 @@ class Command(BaseCommand):
             return
         admin = "administrator" in groups
         user = User.objects.create_user(
-            email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin
-        )
+            email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin,
+            kyc_tier=2 if trades else 0, trading_allowed=trades,
+        )  # fmt: skip
         user.groups.set(Group.objects.filter(name__in=groups))
         if trades:
             account_open(user=user)
