@@ -8,6 +8,7 @@ from brokerage.platform import web
 
 urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
+    path("api/v1/", include("compliance.api.urls")),
     path("api/v1/", include("marketdata.api.urls")),
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
@@ -17,6 +18,7 @@ urlpatterns = [
     path("health/ready", web.health_ready, name="health-ready"),
     path("version", web.version, name="version"),
     path("", include("accounts.urls")),
+    path("", include("compliance.urls")),
     path("", include("marketdata.urls")),
     path("", include("trading.urls")),
 ]
