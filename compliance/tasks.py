@@ -14,7 +14,7 @@ from brokerage.platform.audit import acting
 from brokerage.platform.jobs import enqueue
 from compliance.models import KycCase, KycDocument
 from compliance.providers.base import ProviderError
-from compliance.services import checks, clock, documents
+from compliance.services import checks, clock, documents, sanctions
 from compliance.services.kyc import SYSTEM
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,13 @@ def kyc_tell(case_id: str, state: str) -> None:
     if case is None or not subject:
         return
     send_mail(subject, f"{text}\n\nSee {get_config().base_url}/onboarding\n", None, [case.user.email])
+
+
+@shared_task(name="compliance.tasks.rescreen_delta")
+def rescreen_delta(ent_nums: list[int]) -> None:
+    """Screen all clients against the parties that are new or changed on the list."""
+    with acting(SYSTEM):
+        sanctions.clients_rescreen(ent_nums)
 
 
 @shared_task(name="compliance.tasks.kyc_clock")

@@ -21,6 +21,8 @@ from compliance.providers.base import ApplicantUnknownError, CheckResult, Docume
 from compliance.providers.sandbox import provider
 from compliance.selectors.checklist import BY_NAME, answer_of
 from compliance.services.kyc import SYSTEM, State, case_lock, case_move
+from compliance.services.risk import case_score
+from compliance.services.sanctions import case_screen
 
 POLL_S = 15
 Outcome = KycCheck.Outcome
@@ -63,6 +65,8 @@ def checks_start(case_id: Any) -> None:
             KycCheck.objects.get_or_create(
                 case=locked, check_round=locked.check_round, name=name, defaults={"provider": vendor.name}
             )
+        case_screen(locked)
+        case_score(locked)
         locked.provider_ref, locked.poll_at = ref, utc_now() + timedelta(seconds=POLL_S)
         case_move(locked, State.CHECKING, reason_code="checks_started", actor=SYSTEM)
 
