@@ -40,6 +40,9 @@ class Command(BaseCommand):
         for name in STAFF_GROUPS:
             group, _ = Group.objects.get_or_create(name=name)
             group.permissions.add(*views)
+        # Who decides about clients: by name, because the tables are a layer above.
+        decide = Permission.objects.filter(content_type__app_label="compliance", codename="decide_kyc")
+        Group.objects.get(name="Compliance").permissions.add(*decide)
         if config.demo:
             for email, name, trades, groups in DEMO_USERS:
                 self._demo_user(email, name, trades, groups)
