@@ -53,6 +53,10 @@ class Config:
     rate_scale: int
     test_db_suffix: str
     browser_path: str
+    vault_dir: Path
+    clamd: str
+    kyc_url: str
+    kyc_secret: str
 
     @property
     def production(self) -> bool:
@@ -109,6 +113,11 @@ def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
     return hashlib.sha256(f"local {name} of {BASE_DIR}".encode()).hexdigest()
 
 
+def _given(environ: Mapping[str, str], name: str) -> bool:
+    """Tell whether a secret is set, itself or by its file."""
+    return bool(environ.get(name, "").strip() or environ.get(f"{name}_FILE", "").strip())
+
+
 def _keyring_file(environ: Mapping[str, str], env: str, var_dir: Path) -> Path:
     default = "" if env == "production" else str(var_dir / "keys" / "keyring.json")
     path = _text(environ, "KEYRING_FILE", default)
@@ -128,6 +137,7 @@ def _socket_path(path: Path) -> str:
 def load_config(environ: Mapping[str, str]) -> Config:
     """Build the configuration from a mapping; raises ConfigError."""
     env = _text(environ, "BROKERAGE_ENV", "local")
+    production = env == "production"
     if env not in {"local", "test", "production"}:
         raise ConfigError(f"BROKERAGE_ENV={env!r} is unknown: use local, test or production.")
     var_dir = Path(_text(environ, "BROKERAGE_VAR", str(BASE_DIR / "var"))).resolve()
@@ -173,6 +183,12 @@ def load_config(environ: Mapping[str, str]) -> Config:
         rate_scale=_whole(environ, "RATE_SCALE", 1, 1, 10_000),
         test_db_suffix=_text(environ, "TEST_DB_SUFFIX", ""),
         browser_path=_text(environ, "CHROMIUM", ""),
+        vault_dir=Path(_text(environ, "VAULT_DIR", str(var_dir / "vault"))).resolve(),
+        # host:port or the path of a socket; without a scanner production keeps every upload in quarantine.
+        clamd=_text(environ, "CLAMD", ""),
+        # The demo's vendor listens beside the portal, a thousand ports away.
+        kyc_url=_text(environ, "KYC_URL", f"http://127.0.0.1:{port + 1000 if port < 64000 else port - 1000}"),
+        kyc_secret=_secret(environ, "KYC_SECRET", env) if not production or _given(environ, "KYC_SECRET") else "",
     )
 
 

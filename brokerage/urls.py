@@ -9,6 +9,7 @@ from brokerage.platform import web
 
 urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
+    path("api/v1/", include("compliance.api.urls")),
     path("api/v1/", include("marketdata.api.urls")),
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
@@ -20,6 +21,7 @@ urlpatterns = [
     path("health/ready", web.health_ready, name="health-ready"),
     path("version", web.version, name="version"),
     path("", include("accounts.urls")),
+    path("", include("compliance.urls")),
     path("", include("marketdata.urls")),
     path("", include("trading.urls")),
 ]

@@ -1,4 +1,4 @@
-"""Django app: Evidence. Empty until the audit trail and KYC arrive; it is here so that the layer rule already covers it."""
+"""Django app: Evidence: who clients are, what was screened, what was decided and why."""
 
 from django.apps import AppConfig
 

@@ -246,7 +246,7 @@ class LivePlatform:
     projector: Child
     count: Any = field(default_factory=lambda: itertools.count(1))
 
-    def trader(self, name: str = "", funds: dict[str, str] | None = None) -> Trader:
+    def trader(self, name: str = "", funds: dict[str, str] | None = None, *, verified: bool = True) -> Trader:
         """Open a user with an account the engine knows, credited with ``funds`` (asset code -> decimal)."""
         from rest_framework_simplejwt.tokens import RefreshToken
 
@@ -258,7 +258,10 @@ class LivePlatform:
 
         number = next(self.count)
         name = name or f"trader{number}"
-        user = User.objects.create_user(f"{name}.{number}@example.test", PASSWORD, display_name=name, country="GB")
+        user = User.objects.create_user(
+            f"{name}.{number}@example.test", PASSWORD, display_name=name, country="GB",
+            kyc_tier=2 if verified else 0, trading_allowed=verified,
+        )  # fmt: skip
         account = account_open(user=user)
         account_send(self.engine.client, account)
         for code, amount in (funds if funds is not None else {"USD": "1000000"}).items():

@@ -42,6 +42,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     email_confirmed_at = models.DateTimeField(null=True, blank=True)
+    kyc_tier = models.PositiveSmallIntegerField(
+        default=0, help_text="How far the person is verified; written by compliance, read by everyone below"
+    )
+    trading_allowed = models.BooleanField(default=False, help_text="Compliance allows new orders")
     date_joined = models.DateTimeField(auto_now_add=True)
     password_changed_at = models.DateTimeField(null=True, blank=True)
     frozen_at = models.DateTimeField(null=True, blank=True, help_text="Sign-in and payouts are refused since then")

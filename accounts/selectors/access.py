@@ -39,6 +39,8 @@ class AccountRef:
     def is_owner(self) -> bool:
         """True for who may change the account's members."""
         return self.role == TradingAccountMember.Role.OWNER
+    kyc_tier: int = 0
+    trading_allowed: bool = False
 
     @property
     def may_trade(self) -> bool:
@@ -57,10 +59,9 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     known = _cache.get(user_id)
     if known is not None and now_ns - known[0] <= MAX_AGE_NS:
         return known[1]
-    refs = {
-        row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in TradingAccount.objects.filter(owner_id=user_id)
-    }
-    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account"):
+    owned = TradingAccount.objects.filter(owner_id=user_id).select_related("owner")
+    refs = {row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in owned}
+    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account__owner"):
         refs.setdefault(member.account_id, _ref(member.account, member.role))
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
     with _lock:
@@ -71,6 +72,8 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
 
 
 def _ref(row: TradingAccount, role: str) -> AccountRef:
+    # What compliance decided hangs on the owner: a member who trades for them needs it as much. The house has none.
+    owner = row.owner
     return AccountRef(
         row.pk,
         row.number,
@@ -81,6 +84,8 @@ def _ref(row: TradingAccount, role: str) -> AccountRef:
         str(role),
         row.created_at,
         row.name,
+        owner.kyc_tier if owner else 0,
+        owner.trading_allowed if owner else True,
     )
 
 

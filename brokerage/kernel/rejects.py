@@ -101,6 +101,17 @@ class RejectCode(IntEnum):
     QTY_BELOW_FILLED = 5007
     NO_LIQUIDITY = 5008
     FILL_LIMIT = 5009
+    KYC_REQUIRED = 7010
+    KYC_RESTRICTED = 7011
+    KYC_INCOMPLETE = 7012
+    KYC_STATE = 7013
+    DOCUMENT_REFUSED = 7014
+    DOCUMENT_TOO_LARGE = 7015
+    DETAILS_REFUSED = 7016
+    NOT_SERVED = 7017
+    SECOND_REVIEWER = 7018
+    LINK_EXPIRED = 7019
+    WEBHOOK_REFUSED = 7020
     UNKNOWN_HOLD = 8001
     BAD_AMOUNT = 8002
     INTERNAL_ERROR = 9000
@@ -130,6 +141,7 @@ CORE_CODES = frozenset(
         1010 <= code < 2000
         or 2010 <= code < 3000
         or 3011 <= code < 4000
+        or 7000 <= code < 8000
         or code == RejectCode.INTERNAL_ERROR
         or code >= 9010
     )
@@ -272,6 +284,17 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.QTY_BELOW_FILLED, "Quantity below filled", "The new total quantity must be above what is already filled.", "Filled: {needed}.", _U.QTY, "new total > filled", "Enter a larger total, or cancel the order.", 422, 13, 99, 0),
     (_C.NO_LIQUIDITY, "Nothing to trade with", "The book has nothing for this market order within the price collar.", "", _U.NONE, "market orders trade at once or not at all", "Use a limit order, or try again later.", 422, 99, 99, 0),
     (_C.FILL_LIMIT, "Too many matches", "The order would need more matches than one order may make.", "", _U.COUNT, "matches per order", "Use a smaller quantity.", 422, 3, 99, 0),
+    (_C.KYC_REQUIRED, "Identity not verified yet", "New orders are possible once we know who you are.", "", _U.NONE, "verified identity before the first order", "Finish the steps at /onboarding; it takes a few minutes.", 403, 99, 99, 6),
+    (_C.KYC_RESTRICTED, "Trading restricted", "New orders are stopped for this client by our compliance team.", "", _U.NONE, "permission given by compliance", "Open /onboarding to see what is asked for; open orders can still be cancelled.", 403, 99, 2, 6),
+    (_C.KYC_INCOMPLETE, "Steps missing", "Some steps are not done yet.", "Missing: {needed}.", _U.TEXT, "all required steps before submitting", "Finish the steps named and submit again.", 422, 99, 99, 5),
+    (_C.KYC_STATE, "Not possible now", "The case is not in a state in which this can be done.", "Needed {needed}, it is {available}.", _U.TEXT, "documented steps of a case", "Reload the page and see what is open.", 409, 99, 99, 0),
+    (_C.DOCUMENT_REFUSED, "File not accepted", "The file cannot be accepted.", "", _U.TEXT, "a readable photo or PDF, safe to keep", "Take a new photo (JPEG, PNG or WebP) or a plain PDF and upload it again.", 422, 99, 99, 0),
+    (_C.DOCUMENT_TOO_LARGE, "File too large", "The file or picture is larger than allowed.", "At most {needed}.", _U.TEXT, "bounded files", "Take the photo at a lower resolution, or send fewer pages.", 413, 99, 99, 0),
+    (_C.DETAILS_REFUSED, "Detail does not check", "A number or date does not pass its own check.", "", _U.TEXT, "check digits, expiry, age", "Compare it with the document and correct it.", 422, 99, 99, 0),
+    (_C.NOT_SERVED, "Country not served", "We cannot open accounts for residents of this country.", "", _U.NONE, "countries we may serve", "Nothing can be done here; contact support if the country is wrong.", 451, 99, 99, 0),
+    (_C.SECOND_REVIEWER, "Second person needed", "This decision needs another person than the one who proposed it.", "", _U.NONE, "two people for high risk and for overrides", "Ask a colleague to review the case.", 409, 99, 99, 6),
+    (_C.LINK_EXPIRED, "Link expired", "This link is no longer valid, or was made for someone else.", "", _U.NONE, "signed links live a few minutes", "Open the case again for a new link.", 403, 99, 99, 6),
+    (_C.WEBHOOK_REFUSED, "Message refused", "The message's signature or time is not valid.", "", _U.NONE, "signed messages of the last five minutes", "Sign the raw body with the shared secret and send it again.", 401, 99, 99, 6),
     (_C.UNKNOWN_HOLD, "Unknown hold", "There is no such hold in this account.", "", _U.NONE, "own live holds", "It was released or settled before: see the ledger.", 422, 99, 99, 1),
     (_C.BAD_AMOUNT, "Amount not allowed", "The amount must be greater than zero.", "", _U.FUNDS, "amount > 0", "Enter an amount above zero.", 422, 99, 99, 0),
     (_C.INTERNAL_ERROR, "Something went wrong", "The request failed for a reason on our side.", "", _U.NONE, "none: a fault", "Try again; quote the request id to support.", 500, 99, 99, 0),

@@ -29,6 +29,8 @@ def process_table(config: Config) -> list[Process]:
     """Return the processes in starting order; they may start and stop in any order."""
     python = sys.executable
     manage = (python, "manage.py")
+    celery = (python, "-m", "celery", "-A", "brokerage")
+    beat = str(config.run_dir / "beat-schedule")
     table = [
         Process("engine", (python, "-m", "trading.engine")),
         Process("projector", (*manage, "run_projector"), nice=2),
@@ -40,9 +42,11 @@ def process_table(config: Config) -> list[Process]:
             ready="http",
         ),
         Process("demo", (*manage, "run_demo_market"), demo_only=True, nice=10),
+        Process("kyc-sandbox", (*manage, "run_kyc_sandbox"), demo_only=True, nice=10),
         Process(
             "worker",
-            (python, "-m", "celery", "-A", "brokerage", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"),
+            # -B: beat in the same process; what it starts is idempotent, and a demo needs no process more.
+            (*celery, "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING", "-B", "-s", beat),
             ready="none",
             nice=10,
         ),

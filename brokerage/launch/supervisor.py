@@ -189,18 +189,21 @@ class Supervisor:
         if stamp.holds():
             return
         _say("Preparing the database")
-        for command in ("migrate", "seed_reference"):
-            code = self._manage(command).wait()
+        steps: list[tuple[str, ...]] = [("migrate",), ("seed_reference",)]
+        if self.config.demo:
+            steps.append(("load_sanctions", "--made-up"))
+        for step in steps:
+            code = self._manage(*step).wait()
             if self._stopping.is_set():
                 return
             if code != 0:
                 log = self.config.log_dir / "setup.log"
-                raise LaunchError(f"`manage.py {command}` failed: {last_line(log) or code}. See {log}.")
+                raise LaunchError(f"`manage.py {step[0]}` failed: {last_line(log) or code}. See {log}.")
         stamp.set()
 
-    def _manage(self, command: str) -> subprocess.Popen[bytes]:
+    def _manage(self, *command: str) -> subprocess.Popen[bytes]:
         with open_log(self.config.log_dir, "setup") as log:
-            return spawn((sys.executable, "manage.py", command), self.environment, log)
+            return spawn((sys.executable, "manage.py", *command), self.environment, log)
 
     def _load_history(self) -> None:
         """Load history beside the running platform: the first time it takes longer than anyone wants to wait."""

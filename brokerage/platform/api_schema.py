@@ -71,6 +71,7 @@ _TEXT = {
     415: "Not JSON",
     422: "Refused by a rule of trading",
     429: "Too many requests",
+    451: "Not offered for legal reasons",
     500: "A fault",
     503: "Away or overloaded; see Retry-After",
     504: "Outcome unknown",

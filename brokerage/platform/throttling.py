@@ -43,6 +43,7 @@ BUDGETS: dict[str, Budget] = {
     "orders": Budget(500, 10),
     # Twice what can be entered, so that everything entered can also be taken back.
     "cancel": Budget(1000, 10),
+    "upload": Budget(30, 60),
     "download": Budget(20, 60),
     "login": Budget(10, 60, fail_closed=True),
     "login_address": Budget(60, 60, fail_closed=True),

@@ -229,6 +229,9 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "KycDocumentKind": "compliance.api.schemas.DOCUMENT_KINDS",
+        "KycDocumentState": "compliance.api.schemas.DOCUMENT_STATES",
+        "KycState": "compliance.api.schemas.STATES",
         "AccountStatus": "accounts.api.schemas.ACCOUNT_STATUSES",
         "OrderStatus": "trading.api.schemas.ORDER_STATUSES",
         "OrderType": "trading.api.schemas.ORDER_TYPES",
@@ -247,6 +250,10 @@ CELERY_TASK_TIME_LIMIT = 600
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+CELERY_BEAT_SCHEDULE = {
+    "kyc-clock": {"task": "compliance.tasks.kyc_clock", "schedule": 10.0},
+}
+
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = CONFIG.var_dir / "mail"
 DEFAULT_FROM_EMAIL = "Brokerage <no-reply@brokerage.invalid>"
@@ -256,6 +263,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+# Uploaded files stay in memory: a client's passport never lies on the disk in the clear. A larger body is read and dropped.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 10 * 1_048_576
 
 UNFOLD = {
     "SITE_TITLE": "Brokerage desk",

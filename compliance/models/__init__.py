@@ -1,1 +1,19 @@
-"""Models of compliance: none yet."""
+"""Models of compliance."""
+
+from compliance.models.aml import GoodGuy, ListedName, ListedParty, SanctionsList, ScreeningHit
+from compliance.models.kyc import KycAnswer, KycCase, KycCheck, KycDocument, KycProposal, KycTransition, ProviderEvent
+
+__all__ = [
+    "GoodGuy",
+    "KycAnswer",
+    "KycCase",
+    "KycCheck",
+    "KycDocument",
+    "KycProposal",
+    "KycTransition",
+    "ListedName",
+    "ListedParty",
+    "ProviderEvent",
+    "SanctionsList",
+    "ScreeningHit",
+]

@@ -18,7 +18,11 @@ from brokerage.launch.embedded import EmbeddedServers
 from tests.live_platform import ROOT, LivePlatform
 
 OUT = ROOT / "var" / "bench"
-ALONE = {"core": ("-m", "native.bench"), "engine": ("-m", "trading.engine.bench")}
+ALONE = {
+    "core": ("-m", "native.bench"),
+    "engine": ("-m", "trading.engine.bench"),
+    "screening": ("-m", "tests.bench.screening_bench"),
+}
 LIVE = {
     "rest": ("-m", "tests.bench.rest_bench", "--url"),
     "hub": ("-m", "tests.bench.hub_bench", "--url"),

@@ -224,7 +224,7 @@ def test_an_account_the_engine_does_not_know(live_platform: LivePlatform) -> Non
     from accounts.models import TradingAccount, User
     from accounts.services.trading_accounts import account_open
 
-    user = User.objects.create_user("unknown@example.test", "x")
+    user = User.objects.create_user("unknown@example.test", "x", kyc_tier=1, trading_allowed=True)
     account = account_open(user=user)
     token = str(RefreshToken.for_user(user).access_token)
     pending = refusal(live_platform.rest("POST", "orders", order(), token=token), 403, 2015)

@@ -86,7 +86,9 @@ def demo_accounts(client: EngineClient, stopping: Callable[[], bool]) -> tuple[l
 def _account(email: str, name: str) -> TradingAccount:
     user = User.objects.filter(email=email).first()
     if user is None:
-        user = User.objects.create_user(email=email, password=None, display_name=name, country="GB")
+        user = User.objects.create_user(
+            email=email, password=None, display_name=name, country="GB", kyc_tier=2, trading_allowed=True
+        )
     account = TradingAccount.objects.filter(owner=user).first()
     return account or account_open(user=user, kind="demo")
 

@@ -24,8 +24,8 @@ from trading.services.order_answer import OrderTerms, Refusal, refusal_of
 
 
 def account_demand(account: AccountRef, *, entering: bool) -> None:
-    """Refuse who may not trade (2012) and, for entering, an account that is not active (2015). Cancelling is open to
-    a suspended account.
+    """Refuse who may not trade (2012) and, for entering, an account that is not active (2015) or whose owner
+    compliance does not let trade (7010, 7011). Cancelling stays open to all of them.
     """
     if not account.may_trade:
         raise RejectedError(RejectCode.PERMISSION_DENIED, "You may see this account but not trade with it.")
@@ -36,6 +36,9 @@ def account_demand(account: AccountRef, *, entering: bool) -> None:
             needed="active",
             available=account.status,
         )
+    if entering and not account.trading_allowed:
+        # Compliance wrote it down; it came with the account, so nothing is asked here.
+        raise RejectedError(RejectCode.KYC_RESTRICTED if account.kyc_tier else RejectCode.KYC_REQUIRED)
 
 
 def nearest(error: UnitsError, value: Decimal, step: Decimal) -> ApiProblem:

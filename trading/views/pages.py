@@ -42,7 +42,7 @@ TIF_CHOICES = (
 
 def _frame(request: HttpRequest, page: str) -> dict[str, Any]:
     account = page_account(request)
-    may_trade = account is not None and account.may_trade and account.status == "active"
+    may_trade = account is not None and account.may_trade and account.status == "active" and account.trading_allowed
     return {"page": page, "account": account, "accounts": page_accounts(request), "may_trade": may_trade}
 
 

@@ -40,6 +40,9 @@ class Command(BaseCommand):
         for name in STAFF_GROUPS:
             group, _ = Group.objects.get_or_create(name=name)
             group.permissions.add(*views)
+        # Who decides about clients: by name, because the tables are a layer above.
+        decide = Permission.objects.filter(content_type__app_label="compliance", codename="decide_kyc")
+        Group.objects.get(name="Compliance").permissions.add(*decide)
         if config.demo:
             for email, name, trades, groups in DEMO_USERS:
                 self._demo_user(email, name, trades, groups)
@@ -51,8 +54,9 @@ class Command(BaseCommand):
             return
         admin = "administrator" in groups
         user = User.objects.create_user(
-            email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin
-        )
+            email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin,
+            kyc_tier=2 if trades else 0, trading_allowed=trades,
+        )  # fmt: skip
         user.groups.set(Group.objects.filter(name__in=groups))
         if trades:
             account_open(user=user)

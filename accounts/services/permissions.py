@@ -1,0 +1,47 @@
+"""What compliance decided about a person, written down where everything below reads it: tier and permission to trade.
+
+Compliance calls down; nothing here asks upward. Owns the two fields of the user. Leaves why they change to ``compliance/services``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.selectors.access import accounts_forget
+from brokerage.platform.audit import record
+from brokerage.platform.auth import users_forget
+from brokerage.platform.outbox import emit
+
+
+def trading_permission_set(*, user_id: Any, kyc_tier: int, trading_allowed: bool, reason: str) -> bool:
+    """Write a person's tier and permission; True when that changed anything. Takes effect everywhere within seconds.
+
+    Emits ``user.permission_changed``. Safe to repeat.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user_id)
+        before = {"kyc_tier": user.kyc_tier, "trading_allowed": user.trading_allowed}
+        after = {"kyc_tier": kyc_tier, "trading_allowed": trading_allowed}
+        if before == after:
+            return False
+        user.kyc_tier, user.trading_allowed = kyc_tier, trading_allowed
+        user.save(update_fields=["kyc_tier", "trading_allowed"])
+        record(
+            "permission.changed",
+            object_type="user",
+            object_id=user.pk,
+            before=before,
+            after=after,
+            reason=reason,
+        )
+        emit("user.permission_changed", str(user.pk), after)
+        transaction.on_commit(_forget)
+    return True
+
+
+def _forget() -> None:
+    accounts_forget()
+    users_forget()

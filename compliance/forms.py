@@ -1,0 +1,191 @@
+"""Forms of the onboarding pages: they check form; the services decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from accounts.forms import PortalForm, country_choices
+from compliance.models import KycDocument
+from compliance.selectors.checklist import BY_NAME
+from compliance.services.answers import QUIZ
+
+EXPERIENCE = (("none", "None"), ("some", "Some trades"), ("years", "Several years"))
+OCCUPATION = (
+    ("employed", "Employed"),
+    ("self_employed", "Self-employed"),
+    ("student", "Student"),
+    ("retired", "Retired"),
+    ("other", "Other"),
+)
+EXPECTED = (
+    ("under_10k", "Under 10,000 USD a year"),
+    ("10k_50k", "10,000 to 50,000 USD"),
+    ("50k_250k", "50,000 to 250,000 USD"),
+    ("over_250k", "More"),
+)
+FUNDS = (
+    ("salary", "Salary"),
+    ("savings", "Savings"),
+    ("pension", "Pension"),
+    ("business", "Own business"),
+    ("inheritance", "Inheritance or gift"),
+    ("crypto", "Sale of crypto assets"),
+    ("other", "Other"),
+)
+CHOOSE = ("", "Choose…")
+
+
+def _choice(label: str, choices: Any, hint: str = "") -> forms.ChoiceField:
+    return forms.ChoiceField(label=label, choices=[CHOOSE, *choices], help_text=hint)
+
+
+class CountryForm(PortalForm):
+    """A form with fields named in ``countries`` that take a country."""
+
+    countries: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        for name in self.countries:
+            self.base_fields[name].choices = [CHOOSE, *country_choices()]  # type: ignore[attr-defined]
+        super().__init__(*args, **kwargs)
+
+
+class IdentityForm(CountryForm):
+    """Name, birth date, nationality; the printed zone when there is one."""
+
+    countries = ("nationality",)
+    first_name = forms.CharField(
+        max_length=80,
+        label="First names",
+        help_text="As in your document.",
+        widget=forms.TextInput(attrs={"autocomplete": "given-name"}),
+    )
+    last_name = forms.CharField(
+        max_length=80, label="Surname", widget=forms.TextInput(attrs={"autocomplete": "family-name"})
+    )
+    birth_date = forms.DateField(
+        label="Date of birth", widget=forms.DateInput(attrs={"type": "date", "autocomplete": "bday"})
+    )
+    nationality = forms.ChoiceField(label="Nationality")
+    mrz = forms.CharField(
+        required=False, max_length=150, label="Machine-readable zone (optional)",
+        help_text="The two or three lines of < signs in your passport or card. Speeds the check up.",
+        widget=forms.Textarea(attrs={"rows": 3, "class": "input mono", "autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+
+
+class AddressForm(CountryForm):
+    """Where the client lives."""
+
+    countries = ("country",)
+    street = forms.CharField(
+        max_length=120, label="Street and number", widget=forms.TextInput(attrs={"autocomplete": "street-address"})
+    )
+    city = forms.CharField(
+        max_length=80, label="Town", widget=forms.TextInput(attrs={"autocomplete": "address-level2"})
+    )
+    postal_code = forms.CharField(
+        max_length=16, label="Postal code", widget=forms.TextInput(attrs={"autocomplete": "postal-code"})
+    )
+    country = forms.ChoiceField(label="Country")
+
+
+class SuitabilityForm(PortalForm):
+    """Experience, expectations and three questions."""
+
+    experience = _choice("Experience with trading", EXPERIENCE)
+    occupation = _choice("Occupation", OCCUPATION)
+    expected_deposit = _choice("How much do you expect to pay in?", EXPECTED)
+    funds_from = _choice("Where does the money come from?", FUNDS)
+    leverage = _choice(QUIZ["leverage"][0], [(text, text) for text in QUIZ["leverage"][1]])
+    stop = _choice(QUIZ["stop"][0], [(text, text) for text in QUIZ["stop"][1]])
+    crypto = _choice(
+        QUIZ["crypto"][0],
+        [(text, text) for text in QUIZ["crypto"][1]],
+        "Wrong answers keep nobody out; you are warned about such products.",
+    )
+
+
+class TaxForm(CountryForm):
+    """Tax residence and number."""
+
+    countries = ("country",)
+    country = forms.ChoiceField(label="Country of tax residence")
+    tax_number = forms.CharField(
+        max_length=30,
+        label="Tax number",
+        help_text="UK: the ten digits of your UTR. US: SSN or ITIN. Germany: the eleven digits of your IdNr.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    us_person = forms.BooleanField(required=False, label="I am a US citizen or resident for tax purposes.")
+
+
+class BankForm(PortalForm):
+    """Where withdrawals go."""
+
+    holder = forms.CharField(
+        max_length=140,
+        label="Account holder",
+        help_text="It must be you.",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    iban = forms.CharField(max_length=42, label="IBAN", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
+class DocumentForm(PortalForm):
+    """A file with its dates; ``step`` decides the kinds."""
+
+    kind = forms.ChoiceField(label="Kind of document")
+    issued_on = forms.DateField(
+        required=False, label="Date on the document", widget=forms.DateInput(attrs={"type": "date"})
+    )
+    expires_on = forms.DateField(required=False, label="Valid until", widget=forms.DateInput(attrs={"type": "date"}))
+    file = forms.FileField(
+        label="Photo or PDF", help_text="JPEG, PNG, WebP or a plain PDF; at most 8 MB. All corners in the picture, nothing covered.",
+        allow_empty_file=True,  # the service says it in its own words
+        widget=forms.ClearableFileInput(attrs={"accept": "image/jpeg,image/png,image/webp,application/pdf"}),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, step: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kinds = BY_NAME[step].kinds
+        labels = dict(KycDocument.Kind.choices)
+        self.fields["kind"].choices = [(kind, labels[kind]) for kind in kinds]  # type: ignore[attr-defined]
+        if step == "id_document":
+            del self.fields["issued_on"]
+        elif step == "address_document":
+            del self.fields["expires_on"]
+        else:
+            del self.fields["issued_on"], self.fields["expires_on"]
+        if len(kinds) == 1:
+            self.fields["kind"].initial = kinds[0]
+            self.fields["kind"].widget = forms.HiddenInput()
+        if self.is_bound:
+            # The parent looked at the errors before the kinds were known.
+            self._errors = None
+            for name, field in self.fields.items():
+                field.widget.attrs.pop("aria-invalid", None)
+                if name in self.errors:
+                    field.widget.attrs["aria-invalid"] = "true"
+
+
+class AppealForm(PortalForm):
+    """Why a refusal should be looked at again."""
+
+    text = forms.CharField(
+        min_length=10,
+        max_length=1000,
+        label="Why should we look again?",
+        widget=forms.Textarea(attrs={"rows": 4, "class": "input"}),
+    )
+
+
+FORMS: dict[str, type[PortalForm]] = {
+    "identity": IdentityForm,
+    "address": AddressForm,
+    "suitability": SuitabilityForm,
+    "tax": TaxForm,
+    "bank": BankForm,
+}

@@ -1,0 +1,87 @@
+"""What a KYC vendor is to us: four calls and one normalised answer. Each vendor is a module beside this one.
+
+The docstrings of ``KycProvider`` are the contract; ``compliance/tests/test_providers.py`` holds every adapter to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+OUTCOMES = ("pending", "clear", "consider", "retry", "reject")
+
+
+class ProviderError(Exception):
+    """The vendor cannot be reached or answered with nonsense: try again later."""
+
+
+class ApplicantUnknownError(ProviderError):
+    """The vendor does not know the applicant (any more): begin again."""
+
+
+class WebhookRefusedError(Exception):
+    """A message that is not the vendor's, or too old."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom to check. ``external_id`` is ours and makes creating an applicant repeatable."""
+
+    external_id: str
+    first_name: str
+    last_name: str
+    birth_date: str
+    country: str
+
+
+@dataclass(frozen=True)
+class DocumentNote:
+    """A document the check is about."""
+
+    kind: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check, in our words: ``retry`` is for the client to repeat, ``reject`` is final."""
+
+    check: str
+    outcome: str
+    reasons: tuple[str, ...]
+    raw_ref: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a webhook says: that something happened to an applicant. Its content is fetched, never believed."""
+
+    event_id: str
+    kind: str
+    ref: str
+    occurred_at: datetime
+
+
+class KycProvider(Protocol):
+    """A vendor."""
+
+    name: str
+
+    def create_applicant(self, subject: Subject) -> str:
+        """Make the applicant known; the vendor's reference. The same ``external_id`` again gives the same one."""
+        ...
+
+    def start_check(self, ref: str, checks: Sequence[str], documents: Sequence[DocumentNote]) -> str:
+        """Start checks; the vendor's reference of them. Repeating it starts nothing twice."""
+        ...
+
+    def fetch(self, ref: str) -> list[CheckResult]:
+        """All checks of an applicant as they are now; ApplicantUnknownError when there is no such applicant."""
+        ...
+
+    def verify_webhook(self, headers: Mapping[str, str], raw_body: bytes) -> Event:
+        """The event of a genuine message of the last five minutes; WebhookRefusedError for any other."""
+        ...

@@ -1,0 +1,117 @@
+"""Saving the steps of the checklist that are answers: checked locally, sealed with the client's key, recorded.
+
+Owns the check of each step's meaning and its storing. Leaves the form of fields to ``compliance/forms.py`` and ``compliance/api``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from django.db import transaction
+
+from brokerage.kernel.clock import utc_now
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.audit import record
+from brokerage.platform.crypto import seal
+from compliance.identity import DetailError, age_check, iban_check, mrz_read, tax_number_check
+from compliance.models import KycAnswer, KycCase
+from compliance.policy import policy
+from compliance.services.kyc import CLIENT_STATES, case_open
+
+WORSE = "At the next price there is, which may be worse"
+#: Question, answers, the right one.
+QUIZ = {
+    "leverage": (
+        "A CFD with leverage of 10 loses 10 %. What have you lost of what you put in?",
+        ("10 %", "All of it", "Nothing yet"),
+        "All of it",
+    ),
+    "stop": (
+        "A stop order is triggered in a falling market. At which price is it filled?",
+        ("Always at the stop price", WORSE),
+        WORSE,
+    ),
+    "crypto": (
+        "Who makes up for a fall in the price of a crypto asset?",
+        ("The deposit guarantee", "Nobody"),
+        "Nobody",
+    ),
+}
+
+
+def answer_save(*, user: Any, step: str, data: dict[str, Any]) -> KycCase:
+    """Store a step's answers; 7016 with the field when a detail does not check, 7013 when it is not the client's turn."""
+    try:
+        clean = CHECKS[step](data)
+    except DetailError as error:
+        raise RejectedError(RejectCode.DETAILS_REFUSED, str(error), field=error.field) from error
+    case_open(user=user)
+    with transaction.atomic():
+        case = KycCase.objects.select_for_update().get(user_id=user.pk)
+        if case.state not in CLIENT_STATES:
+            raise RejectedError(RejectCode.KYC_STATE, needed="draft, action required or approved", available=case.state)
+        answer = KycAnswer.objects.filter(case=case, step=step).first() or KycAnswer(case=case, step=step)
+        answer.sealed = seal(
+            json.dumps(clean), owner=f"user:{user.pk}", table="compliance_kycanswer", row=str(answer.pk), field="sealed"
+        )
+        answer.digest = hashlib.sha256(answer.sealed).hexdigest()
+        answer.save()
+        if step == "address":
+            case.jurisdiction = policy().jurisdiction_of(clean["country"]).code
+        # Done anew, it is no longer asked for.
+        case.actions = [row for row in case.actions if row["step"] != step]
+        case.save(update_fields=["jurisdiction", "actions", "updated_at"])
+        record(
+            "kyc_answer.saved", object_type="kyc_case", object_id=case.pk, after={"step": step, "digest": answer.digest}
+        )
+    return case
+
+
+def _identity(data: dict[str, Any]) -> dict[str, Any]:
+    today = utc_now().date()
+    born = date.fromisoformat(data["birth_date"])
+    age_check(born, today=today, minimum=policy().body["minimum_age_years"])
+    clean = {name: str(data[name]).strip() for name in ("first_name", "last_name", "birth_date", "nationality")}
+    if data.get("mrz"):
+        zone = mrz_read(data["mrz"], today=today)
+        if zone.born != born:
+            raise DetailError("mrz", "The birth date in the machine-readable zone is not the one given above.")
+        if zone.expires < today:
+            raise DetailError("mrz", f"This document ran out on {zone.expires}: use a valid one.")
+        clean |= {"mrz": data["mrz"], "document_expires": zone.expires.isoformat(), "document_number": zone.number}
+    return clean
+
+
+def _address(data: dict[str, Any]) -> dict[str, Any]:
+    if not policy().served(data["country"]):
+        raise RejectedError(RejectCode.NOT_SERVED, field="country")
+    return {name: str(data.get(name, "")).strip() for name in ("street", "city", "postal_code", "country")}
+
+
+def _suitability(data: dict[str, Any]) -> dict[str, Any]:
+    right = sum(data.get(name) == row[2] for name, row in QUIZ.items())
+    kept = {name: data[name] for name in ("experience", "occupation", "expected_deposit", "funds_from")}
+    return kept | {name: data.get(name, "") for name in QUIZ} | {"right": right, "of": len(QUIZ)}
+
+
+def _tax(data: dict[str, Any]) -> dict[str, Any]:
+    number = tax_number_check(data["country"], data["tax_number"])
+    return {"country": data["country"], "tax_number": number, "us_person": bool(data["us_person"])}
+
+
+def _bank(data: dict[str, Any]) -> dict[str, Any]:
+    return {"holder": str(data["holder"]).strip(), "iban": iban_check(data["iban"])}
+
+
+CHECKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "identity": _identity,
+    "address": _address,
+    "suitability": _suitability,
+    "tax": _tax,
+    "bank": _bank,
+}

@@ -1,0 +1,19 @@
+"""Pages of compliance."""
+
+from django.urls import path
+
+from compliance.views import officers, onboarding
+
+urlpatterns = [
+    path("compliance/kyc", officers.queue, name="kyc-queue"),
+    path("compliance/kyc/<uuid:case_id>", officers.case, name="kyc-case"),
+    path("compliance/kyc/<uuid:case_id>/decide", officers.decide, name="kyc-decide"),
+    path("compliance/kyc/hits/<uuid:hit_id>", officers.hit, name="kyc-hit"),
+    path("compliance/kyc/proposals/<int:proposal_id>", officers.proposal, name="kyc-proposal"),
+    path("onboarding", onboarding.overview, name="onboarding"),
+    path("onboarding/appeal", onboarding.appeal, name="onboarding-appeal"),
+    path("onboarding/documents/<str:token>", onboarding.document, name="kyc-document"),
+    path("onboarding/status", onboarding.status, name="onboarding-status"),
+    path("onboarding/submit", onboarding.submit, name="onboarding-submit"),
+    path("onboarding/steps/<slug:name>", onboarding.step, name="onboarding-step"),
+]

@@ -1,0 +1,150 @@
+"""The compliance officers' pages: the queue, a case, its decision, its screening hits, decisions that wait for a second person."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from brokerage.kernel.errors import RejectedError
+from brokerage.platform.audit import record
+from compliance.models import KycCase, KycProposal, ScreeningHit
+from compliance.selectors.cases import VIEWS, case_file, queue_of
+from compliance.selectors.checklist import STEPS
+from compliance.services.documents import link_make
+from compliance.services.kyc import DECISIONS, case_decide, needs_two, proposal_close
+from compliance.services.sanctions import hit_decide
+from compliance.views.onboarding import refusal_text
+
+PAGE = 50
+REASONS = (
+    ("identity_proven", "Identity and address proven"),
+    ("hits_cleared", "Screening hits cleared"),
+    ("periodic_review_done", "Periodic review done"),
+    ("document_unclear", "Document unclear or missing"),
+    ("source_of_funds", "Source of funds to be shown"),
+    ("identity_doubt", "Doubt about the identity"),
+    ("sanctions_match", "Sanctioned party"),
+    ("risk_appetite", "Outside our risk appetite"),
+    ("client_request", "At the client's request"),
+)
+
+
+def _officer(view: Any) -> Any:
+    return login_required(permission_required("compliance.decide_kyc", raise_exception=True)(view))
+
+
+@never_cache
+@_officer
+@require_safe
+def queue(request: HttpRequest) -> HttpResponse:
+    """Cases by risk and age."""
+    view = request.GET.get("view", "open")
+    view = view if view in VIEWS else "open"
+    page = Paginator(queue_of(view), PAGE).get_page(request.GET.get("page"))
+    return render(request, "compliance/kyc_queue.html", {"page": "kyc", "view": view, "views": VIEWS, "rows": page})
+
+
+@never_cache
+@_officer
+@require_safe
+def case(request: HttpRequest, case_id: UUID) -> HttpResponse:
+    """One case with everything known; looking is recorded."""
+    found = get_object_or_404(KycCase.objects.select_related("user"), pk=case_id)
+    record("kyc_case.viewed", object_type="kyc_case", object_id=found.pk)
+    file = case_file(found)
+    states = dict(KycCase.State.choices)
+    decisions = [(state, states[state], needs_two(found, state)) for state in DECISIONS.get(found.state, ())]
+    context = {
+        "page": "kyc",
+        "case": found,
+        "file": file,
+        "documents": [
+            (row, link_make(row, request.user) if row.state != "quarantined" else "", row.media_type == "image/jpeg")
+            for row in file.documents
+        ],
+        "decisions": decisions,
+        "two": any(two for _, _, two in decisions),
+        "reasons": REASONS,
+        "steps": STEPS,
+        "proposal": next((row for row in file.proposals if row.state == KycProposal.State.OPEN), None),
+        "own": found.user_id == request.user.pk,
+    }
+    return render(request, "compliance/kyc_case.html", context)
+
+
+def _done(request: HttpRequest, case_id: Any, error: RejectedError | None, text: str) -> HttpResponse:
+    if error is not None:
+        messages.error(request, refusal_text(request, error))
+    else:
+        messages.success(request, text)
+    return redirect("kyc-case", case_id=case_id)
+
+
+@_officer
+@require_POST
+def decide(request: HttpRequest, case_id: UUID) -> HttpResponse:
+    """Decide, or propose where two people are needed."""
+    get_object_or_404(KycCase, pk=case_id)
+    sent = request.POST
+    reason = sent.get("reason_code", "")
+    names = {step.name for step in STEPS}
+    step, text = sent.get("step", ""), sent.get("action_text", "").strip()[:300]
+    actions = [{"step": step, "code": "officer", "text": text}] if step in names and text else []
+    problem = None
+    try:
+        case_decide(
+            case_id=case_id,
+            officer=request.user,
+            decision=sent.get("decision", ""),
+            reason_code=reason if reason in dict(REASONS) else "officer",
+            note=sent.get("note", "")[:1000],
+            actions=actions,
+        )
+    except RejectedError as error:
+        problem = error
+    waits = KycProposal.objects.filter(case_id=case_id, state=KycProposal.State.OPEN).exists()
+    return _done(request, case_id, problem, "Proposed: a second person has to confirm it." if waits else "Decided.")
+
+
+@_officer
+@require_POST
+def proposal(request: HttpRequest, proposal_id: int) -> HttpResponse:
+    """Confirm or turn down what somebody else proposed."""
+    row = get_object_or_404(KycProposal, pk=proposal_id)
+    problem = None
+    try:
+        proposal_close(
+            proposal_id=proposal_id,
+            officer=request.user,
+            confirm=request.POST.get("answer") == "confirm",
+            note=request.POST.get("note", "")[:900],
+        )
+    except RejectedError as error:
+        problem = error
+    return _done(request, row.case_id, problem, "Noted.")
+
+
+@_officer
+@require_POST
+def hit(request: HttpRequest, hit_id: UUID) -> HttpResponse:
+    """Say whether a hit is the client."""
+    row = get_object_or_404(ScreeningHit, pk=hit_id)
+    problem = None
+    try:
+        hit_decide(
+            hit_id=hit_id,
+            officer=request.user,
+            same=request.POST.get("answer") == "same",
+            reason=request.POST.get("reason", "")[:500],
+        )
+    except RejectedError as error:
+        problem = error
+    return _done(request, row.case_id, problem, "Noted.")
