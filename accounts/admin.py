@@ -50,6 +50,8 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
 class TradingAccountAdmin(ReadOnlyAdmin):
     """Accounts and whose they are."""
 
+    account_path = "core_account"
+
     list_display = ("number", "owner", "kind", "status", "base_currency", "core_account", "created_at")
     list_filter = ("status", "kind")
     search_fields = ("number", "owner__email")
@@ -59,6 +61,8 @@ class TradingAccountAdmin(ReadOnlyAdmin):
 @admin.register(TradingAccountMember)
 class TradingAccountMemberAdmin(ReadOnlyAdmin):
     """Who may use an account."""
+
+    account_path = "account__core_account"
 
     list_display = ("account", "user", "role")
     list_filter = ("role",)

@@ -189,7 +189,7 @@ class Supervisor:
         if stamp.holds():
             return
         _say("Preparing the database")
-        for command in ("migrate", "seed_reference"):
+        for command in ("migrate", "seed_reference", "seed_staff"):
             code = self._manage(command).wait()
             if self._stopping.is_set():
                 return

@@ -39,7 +39,7 @@ def test_every_row_tells_what_why_and_what_next(code: RejectCode) -> None:
     # The status family of each band (ARCHITECTURE: when things go wrong).
     allowed = {
         1: {400, 404, 405, 406, 409, 413, 415, 422},
-        2: {401, 403, 404, 429}, 3: {422}, 4: {422}, 5: {404, 409, 422}, 8: {422},
+        2: {401, 403, 404, 429}, 3: {422}, 4: {422}, 5: {404, 409, 422}, 7: {403, 409, 422, 451}, 8: {422},
         9: {500, 503, 504},
     }  # fmt: skip
     assert row.http in allowed[code // 1000]
