@@ -1,5 +1,6 @@
 """All HTTP routes. Each app has ``urls.py`` (pages) and ``api/urls.py`` (REST, under /api/v1)."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
@@ -9,16 +10,18 @@ from brokerage.platform import web
 urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("marketdata.api.urls")),
+    path("api/v1/", include("backoffice.api.urls")),
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
-    path("admin/", admin.site.urls),
+    path(f"{settings.ADMIN_PATH}/", admin.site.urls),
     path("health/live", web.health_live, name="health-live"),
     path("health/ready", web.health_ready, name="health-ready"),
     path("version", web.version, name="version"),
     path("", include("accounts.urls")),
     path("", include("marketdata.urls")),
     path("", include("trading.urls")),
+    path("", include("backoffice.urls")),
 ]
 
 handler400 = "brokerage.platform.web.page_400"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from django.apps import apps
+from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
 from accounts.roles import RENAMED, ROLES
@@ -12,12 +15,22 @@ class UnknownPermissionError(Exception):
     """A role names a permission that no model declares; the text names both."""
 
 
-def roles_sync() -> list[str]:
-    """Make each role's group carry exactly its permissions; returns the names of the groups that were changed."""
-    known = {
+def _known() -> dict[str, Permission]:
+    return {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")
     }
+
+
+def roles_sync() -> list[str]:
+    """Make each role's group carry exactly its permissions; returns the names of the groups that were changed."""
+    known = _known()
+    if frozenset().union(*ROLES.values()) - set(known):
+        # A flushed database has no rows of permissions; migrate makes them only when it has something to do.
+        ContentType.objects.clear_cache()
+        for app in apps.get_app_configs():
+            create_permissions(app, verbosity=0)
+        known = _known()
     changed = []
     with transaction.atomic():
         for name, codes in ROLES.items():

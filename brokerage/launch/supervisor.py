@@ -354,7 +354,8 @@ class Supervisor:
             f"Ready after {seconds:.1f} s.",
             f"  Portal     {base}/",
             f"  API        {base}/api/docs",
-            f"  Admin      {base}/admin/",
+            f"  Desk       {base}/desk (staff)",
+            f"  Admin      {base}/{self.config.admin_path}/",
         ]
         if self.config.demo:
             lines += [

@@ -28,8 +28,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from brokerage.config import BASE_DIR, get_config
+from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
-from brokerage.platform.problems import PROBLEM_TYPE, ApiProblem, problem_document
+from brokerage.platform.problems import PROBLEM_TYPE, ApiProblem, problem_document, problem_response
 from brokerage.platform.valkey import get_valkey
 
 THEMES = ("system", "light", "dark")
@@ -145,6 +146,15 @@ def _problem(request: HttpRequest, code: RejectCode, status: int) -> HttpRespons
 def _error(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
     context = {"status": status, "title": title, "text": text}
     return render(request, "errors/error.html", context, status=status)
+
+
+def refused(request: HttpRequest, error: RejectedError) -> HttpResponse:
+    """Answer with a refusal: a problem document below ``/api/``, else a page that says what and what next."""
+    if _is_api(request):
+        return problem_response(error)
+    document = problem_document(error, getattr(request, "request_id", "-"))
+    text = f"{document['detail']} {document['next_step']}"
+    return _error(request, int(document["status"]), str(document["title"]), text)
 
 
 def page_400(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -62,6 +62,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "brokerage.platform.audit.AuditContextMiddleware",
+    "backoffice.middleware.StaffGateMiddleware",
+    "backoffice.middleware.ViewAsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -209,6 +211,13 @@ SIMPLE_JWT = {
     # A changed password ends every token made before it.
     "CHECK_REVOKE_TOKEN": True,
 }
+ADMIN_PATH = CONFIG.admin_path
+#: Pages and calls of staff: behind the list of networks and the second factor (backoffice/middleware.py).
+STAFF_PREFIXES = (f"/{ADMIN_PATH}/", "/desk", "/compliance", "/api/v1/desk/")
+STAFF_NETWORKS = CONFIG.staff_networks
+STAFF_SECOND_FACTOR = CONFIG.staff_second_factor
+#: Where a second factor is given and set up; open to staff without one.
+STAFF_FACTOR_URL = "/desk/second-factor"
 KEYRING_FILE = CONFIG.keyring_file
 # In production the file is given; a fresh one beside an old database would open nothing.
 KEYRING_MAKE = not CONFIG.production
