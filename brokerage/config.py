@@ -40,7 +40,8 @@ class Config:
     port: int
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
-    frame_ancestors: tuple[str, ...]
+    #: Partner and the origins that may show our embeddable pages in a frame.
+    embed_partners: tuple[tuple[str, tuple[str, ...]], ...]
     database_url: str
     redis_url: str
     var_dir: Path
@@ -103,6 +104,25 @@ def _admin_path(environ: Mapping[str, str]) -> str:
             f"ADMIN_PATH={path!r} cannot be used: 3 to 64 small letters, digits and hyphens, as in office-7f3a."
         )
     return path
+
+
+def _embed_partners(environ: Mapping[str, str], env: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Read ``name=origin origin, name=origin``."""
+    partners = []
+    for word in _words(environ, "EMBED_PARTNERS", ""):
+        name, _, origins = word.partition("=")
+        found = tuple(origins.split())
+        pattern = r"https://[a-z0-9.-]+(:\d+)?" if env == "production" else r"https?://[a-z0-9.-]+(:\d+)?"
+        if (
+            not re.fullmatch(r"[a-z0-9-]{1,40}", name)
+            or not found
+            or not all(re.fullmatch(pattern, one) for one in found)
+        ):
+            raise ConfigError(
+                f"EMBED_PARTNERS: {word!r} cannot be used: write name=https://origin, several origins with spaces."
+            )
+        partners.append((name, found))
+    return tuple(partners)
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
@@ -194,7 +214,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         csrf_trusted_origins=_words(
             environ, "CSRF_TRUSTED_ORIGINS", f"{base_url},http://localhost:{port}" if env != "production" else base_url
         ),
-        frame_ancestors=_words(environ, "FRAME_ANCESTORS", ""),
+        embed_partners=_embed_partners(environ, env),
         database_url=database_url,
         redis_url=redis_url,
         var_dir=var_dir,

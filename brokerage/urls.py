@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokerage.platform import web
 
@@ -13,7 +13,7 @@ urlpatterns = [
     path("api/v1/", include("backoffice.api.urls")),
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
     path("health/live", web.health_live, name="health-live"),
     path("health/ready", web.health_ready, name="health-ready"),

@@ -55,6 +55,8 @@ MIDDLEWARE = [
     "brokerage.platform.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.platform.web.SecurityHeadersMiddleware",
+    # Before everything that may answer by itself (files, the staff gate), so that those answers have the header too.
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -65,7 +67,6 @@ MIDDLEWARE = [
     "backoffice.middleware.StaffGateMiddleware",
     "backoffice.middleware.ViewAsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 TEMPLATES = [
@@ -128,6 +129,8 @@ SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
+# In the session rather than in a cookie of their own.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_FAILURE_VIEW = "brokerage.platform.web.csrf_failure"
 
 PASSWORD_HASHERS = [
@@ -180,6 +183,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 MEDIA_ROOT = CONFIG.var_dir / "media"
 
 REST_FRAMEWORK = {
