@@ -7,6 +7,8 @@ Leaves to others: reading the environment (``brokerage/config.py``).
 from datetime import timedelta
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from django.templatetags.static import static
+
 from brokerage.config import BASE_DIR, ConfigError, get_config
 
 CONFIG = get_config()
@@ -269,6 +271,7 @@ UNFOLD = {
     "SITE_TITLE": "Brokerage desk",
     "SITE_HEADER": "Brokerage desk",
     "SITE_SYMBOL": "monitoring",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
 }
