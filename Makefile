@@ -6,12 +6,13 @@ PYTHON ?= python3
 PY := .venv/bin/python
 STAMPS := var/stamps
 
-.PHONY: help setup run test check fmt bench screenshots lock clean core
+.PHONY: help setup run test check audit fmt bench screenshots lock clean core
 
 help:
 	@echo "make run          set up and start the whole platform"
 	@echo "make test         set up and pass the tests"
 	@echo "make check        linters, types, import contracts and tests: what CI runs"
+	@echo "make audit        code scan, bills of materials, licences (AUDIT=--online: known vulnerabilities too)"
 	@echo "make bench        measure speed (docs/performance.md)"
 	@echo "make screenshots  pictures of every page (the platform must run)"
 	@echo "make fmt          format the code"
@@ -45,6 +46,9 @@ check: setup
 	@.venv/bin/lint-imports
 	@$(PY) -m djlint templates --lint --quiet
 	@$(MAKE) --no-print-directory test
+
+audit: setup
+	@$(PY) deploy/audit.py $(AUDIT)
 
 fmt:
 	@$(PY) -m ruff check --fix -q . ; $(PY) -m ruff format -q .

@@ -4,47 +4,94 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import UserChangeForm, UserCreationForm
 
 from accounts.models import ChangeRequest, TradingAccount, TradingAccountMember, User
 from accounts.services.personal import change_decide, change_values, personal_get
 from brokerage.kernel.errors import RejectedError
+from brokerage.platform import audit
 from brokerage.platform.admin_base import ReadOnlyAdmin
+from brokerage.platform.auth import users_forget
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
 class GroupAdmin(BaseGroupAdmin, ModelAdmin):
-    """Roles."""
+    """Roles, to look at: what they may is declared in ``accounts/roles.py``."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Declared, not added."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Declared, not changed."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Declared, not deleted."""
+        return False
 
 
 @admin.register(User)
 class UserAdmin(BaseUserAdmin, ModelAdmin):
-    """People. Passwords are set through the form, never seen; users are deactivated, not deleted."""
+    """People. Users are deactivated, not deleted.
+
+    Roles and powers are given by two people on the desk, so they are shown here and not changed; nor can anybody set another's password or
+    address here, which would be a way to become them.
+    """
 
     form = UserChangeForm
     add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
     ordering = ("email",)
     list_display = ("email", "display_name", "country", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "groups", "country")
     search_fields = ("email", "display_name")
-    readonly_fields = ("date_joined", "last_login", "email_confirmed_at")
+    readonly_fields = (
+        "date_joined",
+        "last_login",
+        "email_confirmed_at",
+        "is_staff",
+        "is_superuser",
+        "groups",
+        "user_permissions",
+    )
     fieldsets = (
-        (None, {"fields": ("email", "password")}),
+        (None, {"fields": ("email",)}),
         ("Person", {"fields": ("display_name", "country", "time_zone")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": ("email_confirmed_at", "last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """The address can be set once."""
+        return (*self.readonly_fields, "email") if obj else self.readonly_fields
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Nobody sets another's password."""
+        raise PermissionDenied
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        """Record what was changed; a user shut out is out at once."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            changed = [name for name in form.changed_data if "password" not in name]
+            audit.record(
+                "user.changed" if change else "user.added", object_type="user", object_id=obj.pk, subject=obj.pk,
+                after={name: str(getattr(obj, name, "")) for name in changed},
+            )  # fmt: skip
+        users_forget()
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Deactivate instead: what somebody did must stay attributable."""
@@ -55,6 +102,8 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
 class TradingAccountAdmin(ReadOnlyAdmin):
     """Accounts and whose they are."""
 
+    account_path = "core_account"
+
     list_display = ("number", "owner", "kind", "status", "base_currency", "core_account", "created_at")
     list_filter = ("status", "kind")
     search_fields = ("number", "owner__email")
@@ -64,6 +113,8 @@ class TradingAccountAdmin(ReadOnlyAdmin):
 @admin.register(TradingAccountMember)
 class TradingAccountMemberAdmin(ReadOnlyAdmin):
     """Who may use an account."""
+
+    account_path = "account__core_account"
 
     list_display = ("account", "user", "role")
     list_filter = ("role",)

@@ -1,4 +1,4 @@
-"""Django app: Work done by staff. Empty until the desks arrive; it is here so that the layer rule already covers it."""
+"""Django app: Work done by staff: roles, desks, approvals by two, clients, looking as a client."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,11 @@ class BackOfficeConfig(AppConfig):
 
     name = "backoffice"
     verbose_name = "Back office"
+
+    def ready(self) -> None:
+        """Listen, and fence the admin's lists: the admin's base is below and cannot ask upward."""
+        from backoffice import handlers  # noqa: F401
+        from backoffice.selectors.clients import core_accounts_of_staff
+        from brokerage.platform.admin_base import account_scope_set
+
+        account_scope_set(core_accounts_of_staff)

@@ -8,7 +8,9 @@ Leaves to others: what Django does with the values (``brokerage/settings``), sta
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +40,8 @@ class Config:
     port: int
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
-    frame_ancestors: tuple[str, ...]
+    #: Partner and the origins that may show our embeddable pages in a frame.
+    embed_partners: tuple[tuple[str, tuple[str, ...]], ...]
     database_url: str
     redis_url: str
     var_dir: Path
@@ -57,6 +60,12 @@ class Config:
     clamd: str
     kyc_url: str
     kyc_secret: str
+    #: Where the administration is, without slashes at the ends.
+    admin_path: str
+    #: Networks staff pages are open from; empty: every one.
+    staff_networks: tuple[str, ...]
+    #: Staff need a second factor. Only the demo may do without.
+    staff_second_factor: bool
 
     @property
     def production(self) -> bool:
@@ -90,6 +99,53 @@ def _whole(environ: Mapping[str, str], name: str, default: int, low: int, high: 
 
 def _words(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in _text(environ, name, default).split(",") if word.strip())
+
+
+def _admin_path(environ: Mapping[str, str]) -> str:
+    path = _text(environ, "ADMIN_PATH", "admin").strip("/")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,63}", path) or path in {"api", "desk", "static"}:
+        raise ConfigError(
+            f"ADMIN_PATH={path!r} cannot be used: 3 to 64 small letters, digits and hyphens, as in office-7f3a."
+        )
+    return path
+
+
+def _embed_partners(environ: Mapping[str, str], env: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Read ``name=origin origin, name=origin``."""
+    partners = []
+    for word in _words(environ, "EMBED_PARTNERS", ""):
+        name, _, origins = word.partition("=")
+        found = tuple(origins.split())
+        pattern = r"https://[a-z0-9.-]+(:\d+)?" if env == "production" else r"https?://[a-z0-9.-]+(:\d+)?"
+        if (
+            not re.fullmatch(r"[a-z0-9-]{1,40}", name)
+            or not found
+            or not all(re.fullmatch(pattern, one) for one in found)
+        ):
+            raise ConfigError(
+                f"EMBED_PARTNERS: {word!r} cannot be used: write name=https://origin, several origins with spaces."
+            )
+        partners.append((name, found))
+    return tuple(partners)
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = _words(environ, name, "")
+    for word in words:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {word!r} is not a network, as in 203.0.113.0/24.") from error
+    return words
+
+
+def _staff_second_factor(environ: Mapping[str, str], *, demo: bool, env: str) -> bool:
+    wanted = _flag(environ, "STAFF_SECOND_FACTOR", not demo)
+    if not wanted and (env == "production" or not demo):
+        raise ConfigError(
+            "STAFF_SECOND_FACTOR=0 is for the demo only: staff of a real installation need a second factor."
+        )
+    return wanted
 
 
 def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
@@ -142,6 +198,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         raise ConfigError(f"BROKERAGE_ENV={env!r} is unknown: use local, test or production.")
     var_dir = Path(_text(environ, "BROKERAGE_VAR", str(BASE_DIR / "var"))).resolve()
     run_dir = var_dir / "run"
+    demo = _flag(environ, "DEMO", env == "local")
     port = _whole(environ, "PORT", 8000, 1, 65535)
     host = _text(environ, "HOST", "127.0.0.1")
     durability = _text(environ, "DURABILITY", "fdatasync")
@@ -167,7 +224,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         csrf_trusted_origins=_words(
             environ, "CSRF_TRUSTED_ORIGINS", f"{base_url},http://localhost:{port}" if env != "production" else base_url
         ),
-        frame_ancestors=_words(environ, "FRAME_ANCESTORS", ""),
+        embed_partners=_embed_partners(environ, env),
         database_url=database_url,
         redis_url=redis_url,
         var_dir=var_dir,
@@ -176,7 +233,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         journal_dir=Path(_text(environ, "JOURNAL_DIR", str(var_dir / "journal"))).resolve(),
         engine_socket=_socket_path(Path(_text(environ, "ENGINE_SOCKET", str(run_dir / "engine.sock")))),
         durability=durability,
-        demo=_flag(environ, "DEMO", env == "local"),
+        demo=demo,
         demo_rate=_whole(environ, "DEMO_RATE", 60, 0, 5000),
         demo_seed=_whole(environ, "DEMO_SEED", 20261121, 0, 2**63 - 1),
         # Multiplies every request budget of the API; for load tests.
@@ -189,6 +246,9 @@ def load_config(environ: Mapping[str, str]) -> Config:
         # The demo's vendor listens beside the portal, a thousand ports away.
         kyc_url=_text(environ, "KYC_URL", f"http://127.0.0.1:{port + 1000 if port < 64000 else port - 1000}"),
         kyc_secret=_secret(environ, "KYC_SECRET", env) if not production or _given(environ, "KYC_SECRET") else "",
+        admin_path=_admin_path(environ),
+        staff_networks=_networks(environ, "STAFF_NETWORKS"),
+        staff_second_factor=_staff_second_factor(environ, demo=demo, env=env),
     )
 
 

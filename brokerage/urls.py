@@ -1,9 +1,10 @@
 """All HTTP routes. Each app has ``urls.py`` (pages) and ``api/urls.py`` (REST, under /api/v1)."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokerage.platform import web
 
@@ -11,12 +12,13 @@ urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("compliance.api.urls")),
     path("api/v1/", include("marketdata.api.urls")),
+    path("api/v1/", include("backoffice.api.urls")),
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     # The administration has no sign-in of its own: one door, with the second factor and the lockout.
-    path("admin/login/", RedirectView.as_view(pattern_name="signin", query_string=True)),
-    path("admin/", admin.site.urls),
+    path(f"{settings.ADMIN_PATH}/login/", RedirectView.as_view(pattern_name="signin", query_string=True)),
+    path(f"{settings.ADMIN_PATH}/", admin.site.urls),
     path("health/live", web.health_live, name="health-live"),
     path("health/ready", web.health_ready, name="health-ready"),
     path("version", web.version, name="version"),
@@ -24,6 +26,7 @@ urlpatterns = [
     path("", include("compliance.urls")),
     path("", include("marketdata.urls")),
     path("", include("trading.urls")),
+    path("", include("backoffice.urls")),
 ]
 
 handler400 = "brokerage.platform.web.page_400"

@@ -49,6 +49,8 @@ def _qty(row: Any, lots: int) -> str:
 class CoreAdmin(ReadOnlyAdmin):
     """Columns every row with core numbers has."""
 
+    account_path = "core_account"
+
     @admin.display(description="Account", ordering="core_account")
     def account(self, row: Any) -> str:
         """Public number."""
@@ -237,6 +239,8 @@ class PositionAdmin(CoreAdmin):
 
 class _FundingAdmin(ReadOnlyAdmin):
     """Deposits and withdrawals."""
+
+    account_path = "account__core_account"
 
     list_filter = ("status", "asset")
     list_select_related = ("account",)

@@ -39,6 +39,7 @@ class AccountRef:
     def is_owner(self) -> bool:
         """True for who may change the account's members."""
         return self.role == TradingAccountMember.Role.OWNER
+
     kyc_tier: int = 0
     trading_allowed: bool = False
 

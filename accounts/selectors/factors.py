@@ -37,3 +37,9 @@ def second_factor_enrolled(user_id: UUID) -> bool:
         TotpDevice.objects.filter(user_id=user_id, confirmed=True).exists()
         or Passkey.objects.filter(user_id=user_id, confirmed=True).exists()
     )
+
+
+def factor_device(user_id: UUID) -> TotpDevice | Passkey | None:
+    """The factor that stands for the others where one must be named; None for a user without one."""
+    factors = factors_of(user_id)
+    return factors.totp or next(iter(factors.passkeys), None)

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.contrib.auth import login, logout
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
-from django_otp import login as otp_login
 from django_otp.models import Device
 
 from accounts.models import LoginEvent, User
@@ -75,8 +74,6 @@ def sign_in_complete(request: HttpRequest, user: User, *, method: str, device: D
     frozen_demand(request, user, second_factor=device is not None)
     request.session.pop(PENDING, None)
     login(request, user, backend=BACKEND)
-    if device is not None:
-        otp_login(request, device)
     proof_set(request, method=method, strong=device is not None)
     session = session_begin(
         user=user, method=method, ip=client_address(request), user_agent=request.META.get("HTTP_USER_AGENT", "")

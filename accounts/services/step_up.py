@@ -17,8 +17,9 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django_otp import login as otp_login
 
-from accounts.selectors.factors import second_factor_enrolled
+from accounts.selectors.factors import factor_device, second_factor_enrolled
 from accounts.services.devices import device_place
 from accounts.services.second_factor import code_verify
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
@@ -33,8 +34,11 @@ HEADER = "X-Second-Factor"
 
 
 def proof_set(request: Any, *, method: str, strong: bool) -> None:
-    """Note in the session that the user has just proved who they are; ``strong`` with a second factor."""
+    """Note in the session that the user has just proved who they are; ``strong`` with a second factor, which verifies the session."""
     request.session[PROOF] = {"at": SYSTEM_CLOCK.now_ns() // NS_PER_S, "method": method, "strong": strong}
+    device = factor_device(request.user.pk) if strong else None
+    if device is not None:
+        otp_login(request, device)
 
 
 def step_up_required(request: Any, action: str) -> None:

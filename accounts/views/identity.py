@@ -31,6 +31,8 @@ from brokerage.platform.throttling import client_address, identity_hash, throttl
 DEMO_LOGINS = (
     ("investor@demo.test", "Investor"),
     ("investor2@demo.test", "Second investor"),
+    ("dealer@demo.test", "Dealer"),
+    ("compliance@demo.test", "Compliance officer"),
     ("admin@demo.test", "Administrator"),
 )
 

@@ -1,1 +1,7 @@
-"""Models of backoffice: none yet."""
+"""Tables of the back office."""
+
+from backoffice.models.access import BreakGlass, RoleGrant, ViewAs
+from backoffice.models.approvals import Approval
+from backoffice.models.desk import ClientGroup, Desk
+
+__all__ = ["Approval", "BreakGlass", "ClientGroup", "Desk", "RoleGrant", "ViewAs"]

@@ -74,6 +74,9 @@ class RejectCode(IntEnum):
     STILL_OPEN = 2042
     INVITATION_REFUSED = 2043
     LAST_OWNER = 2044
+    VIEW_AS_READ_ONLY = 2090
+    STAFF_FACTOR_NEEDED = 2091
+    ADDRESS_NOT_ALLOWED = 2092
     UNKNOWN_INSTRUMENT = 3001
     INSTRUMENT_CLOSED = 3002
     INSTRUMENT_HALTED = 3003
@@ -112,6 +115,15 @@ class RejectCode(IntEnum):
     SECOND_REVIEWER = 7018
     LINK_EXPIRED = 7019
     WEBHOOK_REFUSED = 7020
+    MAKER_IS_CHECKER = 7050
+    ALREADY_DECIDED = 7051
+    APPROVAL_EXPIRED = 7052
+    REASON_MISSING = 7053
+    UNKNOWN_ROLE = 7054
+    EMERGENCY_ALREADY_ON = 7055
+    TIME_LIMIT_TOO_LONG = 7056
+    OUTBOUND_REFUSED = 7057
+    ABOUT_ONESELF = 7058
     UNKNOWN_HOLD = 8001
     BAD_AMOUNT = 8002
     INTERNAL_ERROR = 9000
@@ -257,6 +269,9 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.STILL_OPEN, "Something is still open", "The account cannot be closed while something of it is open.", "Still open: {available}.", _U.TEXT, "closing needs an empty account", "Close positions, cancel orders and withdraw the money first.", 403, 99, 99, 6),
     (_C.INVITATION_REFUSED, "Not possible to invite", "This person cannot be invited to this account in this way.", "", _U.NONE, "owners invite traders and viewers to accounts that allow members", "Check the kind of the account and who is a member already.", 403, 99, 99, 6),
     (_C.LAST_OWNER, "Last owner", "An account keeps at least one owner.", "", _U.NONE, "every account has an owner", "Name another owner first.", 403, 99, 99, 6),
+    (_C.VIEW_AS_READ_ONLY, "Looking only", "You are looking at the portal as a client; nothing can be changed or sent.", "", _U.NONE, "views as a client are read only", "End the view to go on as yourself.", 403, 99, 99, 6),
+    (_C.STAFF_FACTOR_NEEDED, "Second factor needed", "Staff pages need a second factor in this session.", "", _U.NONE, "second factor of staff", "Enter a code of your authenticator, or set one up.", 403, 99, 99, 6),
+    (_C.ADDRESS_NOT_ALLOWED, "Address not allowed", "Staff pages are not open from this network address.", "", _U.NONE, "list of staff addresses", "Use the office network or its VPN.", 403, 99, 99, 6),
     (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
     (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
     (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),
@@ -295,6 +310,15 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.SECOND_REVIEWER, "Second person needed", "This decision needs another person than the one who proposed it.", "", _U.NONE, "two people for high risk and for overrides", "Ask a colleague to review the case.", 409, 99, 99, 6),
     (_C.LINK_EXPIRED, "Link expired", "This link is no longer valid, or was made for someone else.", "", _U.NONE, "signed links live a few minutes", "Open the case again for a new link.", 403, 99, 99, 6),
     (_C.WEBHOOK_REFUSED, "Message refused", "The message's signature or time is not valid.", "", _U.NONE, "signed messages of the last five minutes", "Sign the raw body with the shared secret and send it again.", 401, 99, 99, 6),
+    (_C.MAKER_IS_CHECKER, "Needs another pair of eyes", "Who asked for this may not decide about it.", "", _U.NONE, "four eyes: maker ≠ checker", "Ask a colleague with the right to decide.", 403, 99, 99, 6),
+    (_C.ALREADY_DECIDED, "Already decided", "This request was decided before.", "It is {available}.", _U.TEXT, "one decision a request", "See who decided, and make a new request if it is still needed.", 409, 99, 99, 6),
+    (_C.APPROVAL_EXPIRED, "Request out of date", "This request was not decided in time.", "It ended at {needed}.", _U.TEXT, "requests end", "Make a new request.", 409, 99, 99, 6),
+    (_C.REASON_MISSING, "Reason missing", "A reason is needed for this.", "At least {needed} characters.", _U.TEXT, "staff acts carry a reason", "Say in a sentence why.", 422, 99, 99, 6),
+    (_C.UNKNOWN_ROLE, "No such role", "There is no role of that name, or it cannot be given this way.", "One of {needed}.", _U.TEXT, "roles are declared", "Choose one of the roles.", 422, 99, 99, 6),
+    (_C.EMERGENCY_ALREADY_ON, "Emergency role already taken", "You have an emergency role already.", "It ends at {needed}.", _U.TEXT, "one emergency role at a time", "End it first, or wait for its end.", 409, 99, 99, 6),
+    (_C.TIME_LIMIT_TOO_LONG, "Time limit not allowed", "The time limit is outside what is allowed.", "At most {needed} minutes, asked for {available}.", _U.TEXT, "time limits of staff access", "Choose a shorter time.", 422, 99, 99, 6),
+    (_C.OUTBOUND_REFUSED, "Address not allowed", "Calls to this address are not allowed.", "{needed}.", _U.TEXT, "outbound allow-list", "Use a public https address on the allow-list.", 422, 99, 99, 6),
+    (_C.ABOUT_ONESELF, "About yourself", "You may not decide about your own access or money.", "", _U.NONE, "four eyes: nobody decides about themselves", "Ask a colleague with the right to decide.", 403, 99, 99, 6),
     (_C.UNKNOWN_HOLD, "Unknown hold", "There is no such hold in this account.", "", _U.NONE, "own live holds", "It was released or settled before: see the ledger.", 422, 99, 99, 1),
     (_C.BAD_AMOUNT, "Amount not allowed", "The amount must be greater than zero.", "", _U.FUNDS, "amount > 0", "Enter an amount above zero.", 422, 99, 99, 0),
     (_C.INTERNAL_ERROR, "Something went wrong", "The request failed for a reason on our side.", "", _U.NONE, "none: a fault", "Try again; quote the request id to support.", 500, 99, 99, 0),

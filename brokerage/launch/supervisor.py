@@ -189,7 +189,7 @@ class Supervisor:
         if stamp.holds():
             return
         _say("Preparing the database")
-        steps: list[tuple[str, ...]] = [("migrate",), ("seed_reference",)]
+        steps: list[tuple[str, ...]] = [("migrate",), ("seed_reference",), ("seed_staff",)]
         if self.config.demo:
             steps.append(("load_sanctions", "--made-up"))
         for step in steps:
@@ -357,7 +357,8 @@ class Supervisor:
             f"Ready after {seconds:.1f} s.",
             f"  Portal     {base}/",
             f"  API        {base}/api/docs",
-            f"  Admin      {base}/admin/",
+            f"  Desk       {base}/desk (staff)",
+            f"  Admin      {base}/{self.config.admin_path}/",
         ]
         if self.config.demo:
             lines += [

@@ -1,11 +1,11 @@
 """Base of the admin's pages: projections and evidence can be looked at and exported, never changed there.
 
-Owns read-only permissions and the CSV action. Leaves columns and formatting to each app's ``admin.py``.
+Owns read-only permissions, the fence around the clients of a desk and the CSV action. Leaves columns and formatting to each app's ``admin.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -16,15 +16,31 @@ from unfold.admin import ModelAdmin
 from brokerage.platform.reporting import csv_response
 
 EXPORT_MAX = 100_000
+#: Says which core accounts a member of staff may see (None: all); given by the back office when it is loaded.
+AccountScope = Callable[[Any], "QuerySet[Any] | None"]
+_scopes: list[AccountScope] = []
+
+
+def account_scope_set(scope: AccountScope) -> None:
+    """Fence the lists of rows that belong to accounts."""
+    _scopes[:] = [scope]
 
 
 class ReadOnlyAdmin(ModelAdmin):
     """A list and a detail page without add, change or delete; the shown columns can be taken as CSV."""
 
     actions = ("export_csv",)
+    #: Path from a row to its core account; rows with one are fenced to the accounts the reader may see.
+    account_path = ""
     list_per_page = 50
     show_full_result_count = False
     list_filter_submit = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Rows of the accounts this member of staff may see."""
+        rows = super().get_queryset(request)
+        scope = _scopes[0](request.user) if self.account_path and _scopes else None
+        return rows if scope is None else rows.filter(**{f"{self.account_path}__in": scope})
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody adds rows here."""

@@ -50,7 +50,9 @@ class AuditContext:
             return self.actor
         if self.request is None:
             return Actor("system")
-        return actor_of(getattr(self.request, "user", None), getattr(self.request, "on_behalf_of", ""))
+        # Looking as a client, the request's user is the client; the act is still the member of staff's.
+        user = getattr(self.request, "real_user", None) or getattr(self.request, "user", None)
+        return actor_of(user, getattr(self.request, "on_behalf_of", ""))
 
 
 _NOBODY = AuditContext()

@@ -38,6 +38,14 @@ Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 _END = object()
+#: What an answer carries that never came to the middleware.
+BARE_HEADERS = (
+    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"X-Frame-Options", b"DENY"),
+    (b"Referrer-Policy", b"same-origin"),
+    (b"Cache-Control", b"no-store"),
+)
 
 
 class _TooLarge(Exception):
@@ -150,7 +158,7 @@ async def _read(receive: Receive) -> Any:
 async def _refuse(code: RejectCode, send: Send) -> None:
     row = reject_row(code)
     document = problem_document(ApiProblem(code), "-")
-    headers = [(b"Content-Type", PROBLEM_TYPE.encode())]
+    headers = [(b"Content-Type", PROBLEM_TYPE.encode()), *BARE_HEADERS]
     wait = retry_after_s(code)
     if wait is not None:
         headers.append((b"Retry-After", str(wait).encode()))

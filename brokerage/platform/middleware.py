@@ -1,4 +1,4 @@
-"""Request ids: one per request, taken from the caller or made here, in every answer and every log line.
+"""Request ids: one per request, taken from the caller or made here, in every answer and every log line; and the form of those lines.
 
 Owns the context variable. Leaves the error documents that show the id to ``brokerage/platform/api.py`` and the pages.
 """
@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
@@ -68,3 +69,18 @@ class RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = _request_id.get()
         return True
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class LineFormatter(logging.Formatter):
+    """One record is one line: what a caller put into it cannot begin another, nor hide. Tracebacks follow indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, each line set in so that none looks like a record."""
+        return "\n".join("    " + _CONTROL.sub("?", line) for line in super().formatException(ei).split("\n"))

@@ -1,20 +1,24 @@
 """Streaming CSV: UTF-8, UTC times, one row at a time, safe to open in a spreadsheet.
 
-Owns quoting and the escaping of text cells that a spreadsheet would run as a formula. Leaves the rows, their bounds
-and permission to the callers. Numbers are never escaped: a negative amount stays a number.
+Owns quoting and the escaping of cells that a spreadsheet would run as a formula: a quote in front, whatever the column. A plain number
+(``-1.50``) is data and stays a number, but in a column of free text nothing is taken for one. ``text_uncell`` gives back what was written.
+Leaves the rows, their bounds and permission to the callers.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from django.http import StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer
 
 CHUNK_ROWS = 500
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: What starts a formula in some spreadsheet: also after blanks, in its full-width form, or behind quotes we would add ourselves.
+_FORMULA = re.compile(r"'*\s*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+#: Cells with one of these are quoted: not only our own separator, but those of other spreadsheets and locales too.
+_QUOTED = re.compile(r"[,;|\t\"'\r\n]")
 
 
 class CsvRenderer(BaseRenderer):
@@ -33,29 +37,35 @@ def text_cell(value: str | None) -> str:
     """Text that no spreadsheet takes for a formula (OWASP: a quote in front)."""
     if not value:
         return ""
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    return f"'{value}" if _FORMULA.match(value) else value
+
+
+def text_uncell(cell: str) -> str:
+    """The text behind a cell made by ``text_cell``."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
+def _cell(value: str | None, free_text: bool) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    safe = text if not free_text and _NUMBER.fullmatch(text) else text_cell(text)
+    return '"' + safe.replace('"', '""') + '"' if _QUOTED.search(safe) else safe
 
 
 def csv_lines(
     header: Sequence[str], rows: Iterable[Sequence[str | None]], text_columns: Sequence[str]
 ) -> Iterator[bytes]:
     """The file in pieces of CHUNK_ROWS rows. ``text_columns`` names the columns that hold free text."""
-    escape = {index for index, name in enumerate(header) if name in set(text_columns)}
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(header)
+    free = [name in set(text_columns) for name in header]
+    lines = [",".join(_cell(name, True) for name in header)]
     for count, row in enumerate(rows, 1):
-        writer.writerow(
-            [
-                text_cell(cell) if index in escape else (cell if cell is not None else "")
-                for index, cell in enumerate(row)
-            ]
-        )
+        lines.append(",".join(_cell(cell, text) for cell, text in zip(row, free, strict=True)))
         if count % CHUNK_ROWS == 0:
-            yield buffer.getvalue().encode("utf-8")
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue().encode("utf-8")
+            yield ("\r\n".join(lines) + "\r\n").encode("utf-8")
+            lines = []
+    if lines:
+        yield ("\r\n".join(lines) + "\r\n").encode("utf-8")
 
 
 def csv_response(

@@ -7,6 +7,8 @@ Leaves to others: reading the environment (``brokerage/config.py``).
 from datetime import timedelta
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from django.templatetags.static import static
+
 from brokerage.config import BASE_DIR, ConfigError, get_config
 
 CONFIG = get_config()
@@ -53,6 +55,8 @@ MIDDLEWARE = [
     "brokerage.platform.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.platform.web.SecurityHeadersMiddleware",
+    # Before everything that may answer by itself (files, the staff gate), so that those answers have the header too.
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -61,8 +65,9 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "brokerage.platform.audit.AuditContextMiddleware",
     "accounts.middleware.UserSessionMiddleware",
+    "backoffice.middleware.StaffGateMiddleware",
+    "backoffice.middleware.ViewAsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 TEMPLATES = [
@@ -125,6 +130,8 @@ SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
+# In the session rather than in a cookie of their own.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_FAILURE_VIEW = "brokerage.platform.web.csrf_failure"
 
 PASSWORD_HASHERS = [
@@ -145,6 +152,7 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.PasswordBackend",
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
+    "backoffice.backends.BreakGlassBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: no database row for visitors
 #: More leaked passwords than the built-in list: a file made by `manage.py build_breached_list`.
@@ -183,6 +191,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 MEDIA_ROOT = CONFIG.var_dir / "media"
 
 REST_FRAMEWORK = {
@@ -214,6 +223,11 @@ SIMPLE_JWT = {
     # A changed password ends every token made before it.
     "CHECK_REVOKE_TOKEN": True,
 }
+ADMIN_PATH = CONFIG.admin_path
+#: Pages and calls of staff: behind the list of networks and the second factor (backoffice/middleware.py).
+STAFF_PREFIXES = (f"/{ADMIN_PATH}/", "/desk", "/compliance", "/api/v1/desk/")
+STAFF_NETWORKS = CONFIG.staff_networks
+STAFF_SECOND_FACTOR = CONFIG.staff_second_factor
 KEYRING_FILE = CONFIG.keyring_file
 # In production the file is given; a fresh one beside an old database would open nothing.
 KEYRING_MAKE = not CONFIG.production
@@ -271,6 +285,7 @@ UNFOLD = {
     "SITE_TITLE": "Brokerage desk",
     "SITE_HEADER": "Brokerage desk",
     "SITE_SYMBOL": "monitoring",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
 }
@@ -279,7 +294,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"request_id": {"()": "brokerage.platform.middleware.RequestIdFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "brokerage.platform.middleware.LineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from brokerage.kernel.clock import NS_PER_S, datetime_from_ns
+from brokerage.platform.web import embeddable
 from marketdata.history.recorded import SOURCES
 from marketdata.models import Instrument
 from marketdata.selectors.candles import FRAMES, candle_list
@@ -41,6 +42,13 @@ def markets(request: HttpRequest) -> HttpResponse:
         "data": {"quotes": [row["quote"] for row in rows if row["quote"]]},
     }
     return render(request, "marketdata/markets.html", context)
+
+
+@require_safe
+@embeddable
+def embedded(request: HttpRequest, *, partner: str) -> HttpResponse:
+    """Show the markets' last prices in a partner's page: no session, no cookie, nothing to press but links to us."""
+    return render(None, "marketdata/embed.html", {"rows": market_rows(sparks=False), "partner": partner})  # type: ignore[arg-type]
 
 
 @require_safe

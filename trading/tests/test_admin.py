@@ -2,8 +2,10 @@
 
 import pytest
 from django.test import Client
+from django_otp import DEVICE_ID_SESSION_KEY
 
 from accounts.models import Balance, LedgerEntry, TradingAccount, User
+from accounts.services.second_factor import totp_begin
 from marketdata.services.seed import reference_seed
 from trading.models import Execution, Order
 
@@ -44,7 +46,14 @@ def admin() -> Client:
             fee_core_asset=1, liquidity="t", leaves_qty=0, cum_qty=1, cmd_seq=1, time_ns=10**18,
         )  # fmt: skip
     client = Client()
-    client.force_login(User.objects.create_superuser("root@example.test", "x"))
+    root = User.objects.create_superuser("root@example.test", "x")
+    client.force_login(root, backend="django.contrib.auth.backends.ModelBackend")
+    session = client.session
+    device = totp_begin(user=root)
+    device.confirmed = True
+    device.save(update_fields=["confirmed"])
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+    session.save()
     return client
 
 
@@ -96,5 +105,9 @@ def test_a_listing_that_is_not_exact_is_refused_with_the_field(admin: Client) ->
 
 def test_strangers_do_not_get_in() -> None:
     client = Client()
-    client.force_login(User.objects.create_user("client@example.test", "x"))
-    assert client.get("/admin/trading/order/").status_code == 302
+    answer = client.get("/admin/trading/order/")
+    assert (answer.status_code, answer["Location"]) == (302, "/signin?next=%2Fadmin%2Ftrading%2Forder%2F")
+    client.force_login(
+        User.objects.create_user("client@example.test", "x"), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    assert client.get("/admin/trading/order/").status_code == 403

@@ -1,10 +1,12 @@
-"""``manage.py seed_reference``: reference data, the house account, staff groups and, in the demo, the demo logins. Idempotent."""
+"""``manage.py seed_reference``: reference data, the house account, the roles of staff and, in the demo, the demo logins. Idempotent."""
 
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from accounts.models import TradingAccount, User
+from accounts.roles import ADMINISTRATOR, COMPLIANCE, DEALER
+from accounts.services.roles import roles_sync
 from accounts.services.trading_accounts import account_open
 from brokerage.config import get_config
 from marketdata.services.seed import reference_seed
@@ -14,12 +16,10 @@ DEMO_PASSWORD = "demo-Pass-2026"  # noqa: S105 - printed at every start of the d
 DEMO_USERS = (
     ("investor@demo.test", "Ines Investor", True, ()),
     ("investor2@demo.test", "Ivo Investor", True, ()),
-    ("dealer@demo.test", "Dana Dealer", False, ("Dealing desk",)),
-    ("compliance@demo.test", "Cleo Compliance", False, ("Compliance",)),
-    ("admin@demo.test", "Ada Administrator", False, ("administrator",)),
+    ("dealer@demo.test", "Dana Dealer", False, (DEALER,)),
+    ("compliance@demo.test", "Cleo Compliance", False, (COMPLIANCE,)),
+    ("admin@demo.test", "Ada Administrator", False, (ADMINISTRATOR,)),
 )
-STAFF_GROUPS = ("Dealing desk", "Compliance")
-STAFF_APPS = ("accounts", "marketdata", "risk", "trading", "platform")
 
 
 class Command(BaseCommand):
@@ -36,13 +36,7 @@ class Command(BaseCommand):
             core_account=0,
             defaults={"number": "HOUSE", "kind": TradingAccount.Kind.HOUSE, "status": TradingAccount.Status.ACTIVE},
         )
-        views = Permission.objects.filter(content_type__app_label__in=STAFF_APPS, codename__startswith="view_")
-        for name in STAFF_GROUPS:
-            group, _ = Group.objects.get_or_create(name=name)
-            group.permissions.add(*views)
-        # Who decides about clients: by name, because the tables are a layer above.
-        decide = Permission.objects.filter(content_type__app_label="compliance", codename="decide_kyc")
-        Group.objects.get(name="Compliance").permissions.add(*decide)
+        roles_sync()
         if config.demo:
             for email, name, trades, groups in DEMO_USERS:
                 self._demo_user(email, name, trades, groups)
@@ -52,7 +46,7 @@ class Command(BaseCommand):
     def _demo_user(self, email: str, name: str, trades: bool, groups: tuple[str, ...]) -> None:
         if User.objects.filter(email=email).exists():
             return
-        admin = "administrator" in groups
+        admin = ADMINISTRATOR in groups
         user = User.objects.create_user(
             email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin,
             kyc_tier=2 if trades else 0, trading_allowed=trades,

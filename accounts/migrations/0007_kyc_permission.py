@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0002_ledger_id_is_its_place'),
+        ('accounts', '0006_members'),
     ]
 
     operations = [

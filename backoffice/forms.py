@@ -1,0 +1,77 @@
+"""Forms of the staff pages. They check form; the services decide."""
+
+from __future__ import annotations
+
+from django import forms
+
+from accounts.forms import PortalForm
+from accounts.roles import NEVER_IN_EMERGENCY, ROLES
+from backoffice.services.access import EMERGENCY_MINUTES_MAX
+from backoffice.services.staff import REASON_MAX, REASON_MIN
+from backoffice.services.view_as import MINUTES_MAX
+
+
+def _reason() -> forms.CharField:
+    return forms.CharField(
+        label="Reason",
+        min_length=REASON_MIN,
+        max_length=REASON_MAX,
+        help_text="Kept in the audit trail; at least a few words.",
+    )
+
+
+class DecisionForm(PortalForm):
+    """A reason; the button says what."""
+
+    reason = _reason()
+
+
+class MoneyForm(PortalForm):
+    """Deposit or debit by hand."""
+
+    kind = forms.ChoiceField(choices=[("deposit", "Deposit"), ("debit", "Debit")], label="What")
+    asset = forms.CharField(max_length=12, label="Asset", initial="USD")
+    amount = forms.CharField(max_length=32, label="Amount", widget=forms.TextInput(attrs={"inputmode": "decimal"}))
+    reason = _reason()
+
+
+class StateForm(PortalForm):
+    """Trading state of an account."""
+
+    state = forms.ChoiceField(
+        choices=[("halted", "Halted: no new orders"), ("reduce_only", "Reduce only"), ("active", "Open")], label="State"
+    )
+    reason = _reason()
+
+
+class LimitsForm(PortalForm):
+    """Limits of an account."""
+
+    max_open_orders = forms.CharField(max_length=6, label="Open orders at most", initial="200")
+    max_order_value = forms.CharField(max_length=32, label="Value of one order at most")
+    reason = _reason()
+
+
+class ViewAsForm(PortalForm):
+    """Look as the client."""
+
+    minutes = forms.IntegerField(min_value=1, max_value=MINUTES_MAX, initial=10, label="Minutes")
+    reason = _reason()
+
+
+class RoleForm(PortalForm):
+    """Ask for a role for somebody."""
+
+    user = forms.EmailField(max_length=254, label="Address of the user")
+    role = forms.ChoiceField(choices=[(role, role.capitalize()) for role in ROLES], label="Role")
+    reason = _reason()
+
+
+class EmergencyForm(PortalForm):
+    """Take a role in an emergency."""
+
+    role = forms.ChoiceField(
+        choices=[(role, role.capitalize()) for role in ROLES if role not in NEVER_IN_EMERGENCY], label="Role"
+    )
+    minutes = forms.IntegerField(min_value=1, max_value=EMERGENCY_MINUTES_MAX, initial=15, label="Minutes")
+    reason = _reason()

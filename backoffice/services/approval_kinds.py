@@ -1,0 +1,228 @@
+"""What can be asked for and what happens when it is approved: one class a kind.
+
+``check`` reads what was asked, refuses what cannot be, and says how things are before. ``execute`` runs once, in the transaction of the
+decision; what the engine must do is an event of that transaction (``backoffice/handlers.py``), idempotent by the request's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from accounts.models import TradingAccount, User
+from accounts.selectors.access import accounts_forget
+from accounts.services.funding import deposit_confirm
+from backoffice.models import Approval
+from backoffice.selectors.clients import account_for_staff
+from backoffice.services.access import role_change_preview, role_demand, role_grant
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.units import minor_from_amount
+from brokerage.platform.outbox import emit
+from marketdata.selectors.instruments import AssetRef, asset_by_code
+from trading.services.account_control import OPEN_ORDERS_MAX, STATES
+
+Payload = dict[str, Any]
+Checked = tuple[str, Payload, Payload]
+
+
+class Kind:
+    """One kind of request. ``request`` and ``approve`` name the permissions."""
+
+    label = ""
+    request = ""
+    approve = ""
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        """(subject, what is asked, how it is now); RejectedError for what cannot be."""
+        raise NotImplementedError
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """Do it; a sentence about the result."""
+        raise NotImplementedError
+
+    def owner_id(self, approval: Approval) -> str:
+        """Id of the person whose money or access it is: they may not decide."""
+        return str(TradingAccount.objects.get(number=approval.subject).owner_id)
+
+
+def _only(payload: Mapping[str, Any], *names: str) -> None:
+    unknown = sorted(set(payload) - set(names))
+    if unknown:
+        raise RejectedError(
+            RejectCode.UNKNOWN_FIELD, f"There is no field {unknown[0][:40]!r} here.", field=unknown[0][:40]
+        )
+    for name in names:
+        if payload.get(name) in (None, ""):
+            raise RejectedError(RejectCode.MISSING_FIELD, field=name)
+
+
+def _money(payload: Mapping[str, Any]) -> tuple[AssetRef, int]:
+    asset = asset_by_code(str(payload["asset"]).upper())
+    if asset is None:
+        raise RejectedError(RejectCode.MALFORMED, "There is no such asset.", field="asset")
+    try:
+        amount = Decimal(str(payload["amount"]))
+    except InvalidOperation as error:
+        raise RejectedError(RejectCode.NOT_A_NUMBER, needed="a decimal number", field="amount") from error
+    minor = minor_from_amount(amount, asset.scale)
+    if minor <= 0:
+        raise RejectedError(RejectCode.BAD_AMOUNT, field="amount")
+    return asset, minor
+
+
+class _MoneyKind(Kind):
+    request, approve = "backoffice.request_money", "backoffice.approve_money"
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        account = account_for_staff(maker, subject)
+        _only(payload, "asset", "amount")
+        asset, minor = _money(payload)
+        return account.number, {"asset": asset.code, "amount": asset.money(minor)}, {}
+
+
+class Deposit(_MoneyKind):
+    """Money that arrived outside the gateways."""
+
+    label = "Deposit by hand"
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """Through the same service as every deposit; the request's id is the payer's reference."""
+        account = TradingAccount.objects.get(number=approval.subject)
+        asset, _ = _money(approval.payload)
+        deposit = deposit_confirm(
+            account=account,
+            asset=asset,
+            amount=Decimal(approval.payload["amount"]),
+            reference=f"approval-{approval.pk}",
+        )
+        return f"deposit {deposit.pk} recorded; the engine credits it"
+
+
+class Debit(_MoneyKind):
+    """A correction that takes available money."""
+
+    label = "Debit by hand"
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """The engine decides whether so much is available."""
+        account = TradingAccount.objects.get(number=approval.subject)
+        asset, minor = _money(approval.payload)
+        emit("account.debit_approved", approval.pk, {
+            "core_account": account.core_account, "core_asset": asset.core_asset, "minor": str(minor),
+        })  # fmt: skip
+        return "sent to the engine"
+
+
+class AccountState(Kind):
+    """Halt an account, let it only reduce, open it again."""
+
+    label = "Trading state of an account"
+    request, approve = "backoffice.request_account", "backoffice.approve_account"
+    _status = {"active": TradingAccount.Status.ACTIVE, "reduce_only": TradingAccount.Status.ACTIVE,
+               "halted": TradingAccount.Status.SUSPENDED}  # fmt: skip
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        account = account_for_staff(maker, subject)
+        _only(payload, "state")
+        state = str(payload["state"])
+        if state not in STATES:
+            raise RejectedError(RejectCode.MALFORMED, needed=", ".join(STATES), field="state")
+        if account.status not in (TradingAccount.Status.ACTIVE, TradingAccount.Status.SUSPENDED):
+            raise RejectedError(RejectCode.ACCOUNT_NOT_ACTIVE)
+        last = Approval.objects.filter(kind="account_state", subject=subject, status=Approval.Status.EXECUTED).first()
+        return account.number, {"state": state}, {"state": last.payload["state"] if last else "active"}
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """The row first, so that the edge refuses at once; the engine by an event."""
+        account = TradingAccount.objects.select_for_update().get(number=approval.subject)
+        account.status = self._status[approval.payload["state"]]
+        account.save(update_fields=["status"])
+        accounts_forget(account.owner_id)
+        emit("account.state_approved", approval.pk, {
+            "core_account": account.core_account, "state": approval.payload["state"],
+        })  # fmt: skip
+        return "sent to the engine"
+
+
+class AccountLimits(Kind):
+    """How many orders may be open and what one may be worth."""
+
+    label = "Limits of an account"
+    request, approve = "backoffice.request_account", "backoffice.approve_account"
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        account = account_for_staff(maker, subject)
+        _only(payload, "max_open_orders", "max_order_value")
+        text = str(payload["max_open_orders"])
+        if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= OPEN_ORDERS_MAX):
+            raise RejectedError(
+                RejectCode.VALUE_OUT_OF_RANGE,
+                needed=f"1 to {OPEN_ORDERS_MAX}",
+                available=text[:20],
+                field="max_open_orders",
+            )
+        asset, minor = _money({"asset": account.base_currency, "amount": payload["max_order_value"]})
+        last = Approval.objects.filter(kind="account_limits", subject=subject, status=Approval.Status.EXECUTED).first()
+        before = last.payload if last else {"max_open_orders": "200", "max_order_value": "none"}
+        after = {"max_open_orders": str(int(text)), "max_order_value": asset.money(minor)}
+        return account.number, after, {name: before[name] for name in after}
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """By an event."""
+        account = TradingAccount.objects.get(number=approval.subject)
+        _, minor = _money({"asset": account.base_currency, "amount": approval.payload["max_order_value"]})
+        emit("account.limits_approved", approval.pk, {
+            "core_account": account.core_account, "max_open_orders": int(approval.payload["max_open_orders"]),
+            "max_order_notional": str(minor),
+        })  # fmt: skip
+        return "sent to the engine"
+
+
+class Role(Kind):
+    """A role for a member of staff."""
+
+    label = "Role of staff"
+    request, approve = "backoffice.request_role", "backoffice.approve_role"
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        _only(payload, "role")
+        role_demand(str(payload["role"]))
+        user = User.objects.filter(email__iexact=subject, is_active=True).first()
+        if user is None:
+            raise RejectedError(RejectCode.NOT_FOUND, "There is no such user.", field="subject")
+        if user.trading_accounts.exists():
+            raise RejectedError(
+                RejectCode.PERMISSION_DENIED,
+                "A client with an account cannot be staff under the same sign-in.",
+                field="subject",
+            )
+        preview = role_change_preview(user=user, role=str(payload["role"]))
+        before = {"roles": sorted(user.groups.values_list("name", flat=True))}
+        return user.email, {"role": str(payload["role"]), "gains": preview["gained"]}, before
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """Give it."""
+        user = User.objects.get(email__iexact=approval.subject)
+        role_grant(
+            user=user,
+            role=approval.payload["role"],
+            granted_by=checker,
+            requested_by=approval.maker,
+            reason=approval.reason,
+        )
+        return f"{user.email} has the role {approval.payload['role']}"
+
+    def owner_id(self, approval: Approval) -> str:
+        """Who would get the role."""
+        return str(User.objects.get(email__iexact=approval.subject).pk)
+
+
+KINDS: Mapping[str, Kind] = {
+    "deposit": Deposit(),
+    "debit": Debit(),
+    "account_state": AccountState(),
+    "account_limits": AccountLimits(),
+    "role": Role(),
+}

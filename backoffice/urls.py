@@ -1,0 +1,25 @@
+"""Pages of staff."""
+
+from django.urls import path, re_path
+
+from backoffice.views import access, approvals, clients
+
+urlpatterns = [
+    path("desk", clients.home, name="desk"),
+    path("desk/clients", clients.clients, name="desk-clients"),
+    path("desk/clients/<str:number>", clients.client, name="desk-client"),
+    path("desk/clients/<str:number>/view-as", clients.view_as, name="desk-view-as"),
+    re_path(
+        r"^desk/clients/(?P<number>[A-Z0-9]{1,12})/requests/(?P<kind>money|account_state|account_limits)$",
+        clients.client_request,
+        name="desk-client-request",
+    ),
+    path("desk/view-as/end", clients.view_as_stop, name="desk-view-as-end"),
+    path("desk/approvals", approvals.approvals, name="desk-approvals"),
+    path("desk/approvals/<str:approval_id>", approvals.approval, name="desk-approval"),
+    path("desk/access", access.access, name="desk-access"),
+    path("desk/access/review.csv", access.review, name="desk-access-review"),
+    path("desk/access/roles", access.role_request, name="desk-role-request"),
+    path("desk/access/emergency", access.emergency, name="desk-emergency"),
+    path("desk/access/<uuid:user_id>/<str:role>/end", access.role_remove, name="desk-role-end"),
+]

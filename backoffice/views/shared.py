@@ -1,0 +1,64 @@
+"""What every staff page does: demand a permission, show refusals beside the form, know the tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+
+from backoffice.models import Approval
+from backoffice.services.approvals import approval_list_for
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.problems import problem_document
+from brokerage.platform.web import refused
+
+View = Callable[..., HttpResponse]
+PAGE_ROWS = 50
+
+
+def staff_page(permission: str = "") -> Callable[[View], View]:
+    """A page of staff with a permission. The gate (``backoffice/middleware.py``) has seen to sign-in and second factor."""
+
+    def wrap(view: View) -> View:
+        @wraps(view)
+        @never_cache
+        def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            user: Any = request.user
+            if not user.is_staff or (permission and not user.has_perm(permission)):
+                return refused(request, RejectedError(RejectCode.PERMISSION_DENIED, needed=permission))
+            try:
+                return view(request, *args, **kwargs)
+            except RejectedError as error:
+                if error.code == RejectCode.NOT_FOUND:
+                    raise Http404 from error
+                return refused(request, error)
+
+        return page
+
+    return wrap
+
+
+def refusal_text(request: HttpRequest, error: RejectedError) -> str:
+    """What was refused, why, and what to do."""
+    document = problem_document(error, getattr(request, "request_id", "-"))
+    return f"{document['detail']} {document['next_step']}"
+
+
+def staff_context(request: HttpRequest, tab: str) -> dict[str, Any]:
+    """The tabs this member of staff has, and how much waits."""
+    user: Any = request.user
+    waiting = approval_list_for(user).filter(status=Approval.Status.PENDING)[:100].count()
+    return {
+        "page": "desk",
+        "tab": tab,
+        "waiting": waiting,
+        "may_clients": user.has_perm("backoffice.view_clients"),
+        "may_approvals": user.has_perm("backoffice.view_approval"),
+        "may_review": user.has_perm("backoffice.review_access"),
+        "may_emergency": user.has_perm("backoffice.break_glass"),
+        "may_ask_role": user.has_perm("backoffice.request_role"),
+    }
