@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from accounts.views import identity, profile
+from accounts.api.views import jwks
+from accounts.views import api_access, identity, profile
 
 urlpatterns = [
     path("signin", identity.sign_in, name="signin"),
     path("signup", identity.sign_up, name="signup"),
     path("signup/done", identity.signed_up, name="signed-up"),
     path("signout", identity.sign_out, name="signout"),
+    path(".well-known/jwks.json", jwks, name="jwks"),
+    path("profile/api", api_access.sign_ins, name="profile-api"),
     path("profile", profile.profile, name="profile"),
 ]

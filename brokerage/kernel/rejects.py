@@ -59,6 +59,15 @@ class RejectCode(IntEnum):
     CSRF_FAILED = 2017
     ORIGIN_REFUSED = 2018
     SUBSCRIPTION_LIMIT = 2019
+    REFRESH_REUSED = 2060
+    API_KEY_INVALID = 2061
+    API_KEY_EXPIRED = 2062
+    TIMESTAMP_OUTSIDE_WINDOW = 2063
+    NONCE_USED = 2064
+    ADDRESS_NOT_ALLOWED = 2065
+    SCOPE_MISSING = 2066
+    FRESH_FACTOR_NEEDED = 2067
+    API_KEY_LIMIT = 2068
     UNKNOWN_INSTRUMENT = 3001
     INSTRUMENT_CLOSED = 3002
     INSTRUMENT_HALTED = 3003
@@ -215,6 +224,15 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.CSRF_FAILED, "Form expired", "The form's protection token is missing or old.", "", _U.NONE, "CSRF token", "Reload the page and send the form again.", 403, 99, 99, 6),
     (_C.ORIGIN_REFUSED, "Origin refused", "Connections from this web origin are not allowed.", "", _U.NONE, "allow-listed origins", "Open the portal at its own address.", 403, 99, 99, 6),
     (_C.SUBSCRIPTION_LIMIT, "Too many subscriptions", "This connection has as many subscriptions as it may have.", "At most {needed}.", _U.COUNT, "subscriptions per connection", "Unsubscribe from something first.", 429, 99, 99, 8),
+    (_C.REFRESH_REUSED, "Refresh token reused", "This refresh token was used before, so its whole sign-in was ended.", "", _U.NONE, "a refresh token is used once", "Sign in again; if it was not you, change the password.", 401, 99, 99, 6),
+    (_C.API_KEY_INVALID, "API key or signature wrong", "The API key is not known or the signature does not match the request.", "", _U.NONE, "signed requests of a living key", "Compare the canonical string with docs/api-security.md; see that the key was not revoked.", 401, 99, 99, 6),
+    (_C.API_KEY_EXPIRED, "API key expired", "The API key has expired.", "It expired at {needed}.", _U.TEXT, "expiry of the key", "Create a new key.", 401, 99, 99, 6),
+    (_C.TIMESTAMP_OUTSIDE_WINDOW, "Timestamp outside the window", "The request's timestamp is too far from the server's clock.", "At most {needed} s apart, the difference is {available} s.", _U.TEXT, "timestamp window", "Set the clock by /api/v1/time and sign again.", 401, 99, 99, 6),
+    (_C.NONCE_USED, "Nonce used before", "A request with this nonce was accepted already.", "", _U.NONE, "each nonce once", "Sign again with a new nonce.", 401, 99, 99, 6),
+    (_C.ADDRESS_NOT_ALLOWED, "Address not allowed", "The API key may not be used from this address.", "The address is {available}.", _U.TEXT, "the key's list of addresses", "Call from a listed address, or create a key that lists this one.", 403, 99, 99, 6),
+    (_C.SCOPE_MISSING, "Scope missing", "The API key does not have the scope for this.", "Needed: {needed}.", _U.TEXT, "scopes of the key", "Create a key with that scope.", 403, 99, 2, 6),
+    (_C.FRESH_FACTOR_NEEDED, "Second factor needed", "This needs a second factor confirmed a short time ago.", "Within the last {needed} s.", _U.TEXT, "fresh second factor", "Confirm with the second factor in the portal and try again.", 403, 99, 99, 6),
+    (_C.API_KEY_LIMIT, "Too many API keys", "There are as many API keys as one user may have.", "At most {needed}.", _U.COUNT, "living keys per user", "Revoke one that is not used.", 429, 99, 99, 8),
     (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
     (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
     (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from marketdata.selectors.quotes import quotes_get
-
 from accounts.models import Balance
 from brokerage.kernel.errors import UnitsError
 from brokerage.kernel.units import ticks_from_price
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_core
+from marketdata.selectors.quotes import quotes_get
 from risk.models import Position
 from trading.models import Order
 
