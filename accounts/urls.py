@@ -12,5 +12,6 @@ urlpatterns = [
     path("signout", identity.sign_out, name="signout"),
     path(".well-known/jwks.json", jwks, name="jwks"),
     path("profile/api", api_access.sign_ins, name="profile-api"),
+    path("profile/api-keys", api_access.api_keys, name="profile-api-keys"),
     path("profile", profile.profile, name="profile"),
 ]

@@ -6,6 +6,7 @@ and registering to ``accounts/services`` and what a caller may touch to ``accoun
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from uuid import UUID
 import redis
 from django.contrib.auth import get_user_model
 from django.core import signing
+from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
+from django_otp import user_has_device
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -23,14 +26,19 @@ from rest_framework.request import Request
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.signing import keys_forget
 from brokerage.platform.tokens import families_forget, family_alive, password_mark, token_check
 from brokerage.platform.valkey import get_valkey
 
 #: A user who is shut out is out of every process after this long.
 USER_AGE_NS = 3 * NS_PER_S
 USERS_MAX = 20_000
+#: A second factor is fresh for this long.
+FACTOR_AGE_NS = 600 * NS_PER_S
 TICKET_S = 30
 TICKET_SALT = "ws-ticket"
+
+log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _users: dict[str, tuple[int, Any]] = {}
@@ -59,6 +67,7 @@ def users_forget() -> None:
     with _lock:
         _users.clear()
     families_forget()
+    keys_forget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,22 @@ class BearerAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """What a 401 says one should send."""
         return 'Bearer realm="api"'
+
+
+def demand_fresh_factor(request: HttpRequest, action: str, user: Any = None) -> None:
+    """Refuse (2067) unless a user with a second factor confirmed it a short time ago in this session; others pass.
+
+    ``action`` names what is asked for, in the refusal's log line. A bearer token has no session, so such users do it in the portal.
+    """
+    user = user or request.user
+    if not user_has_device(user, confirmed=True):
+        return
+    session = getattr(request, "session", None)
+    confirmed_ns = session.get("factor_at") if session is not None else None
+    now_ns = SYSTEM_CLOCK.now_ns()
+    if not isinstance(confirmed_ns, int) or not 0 <= now_ns - confirmed_ns <= FACTOR_AGE_NS:
+        log.info("%s refused: no fresh second factor", action)
+        raise ApiProblem(RejectCode.FRESH_FACTOR_NEEDED, needed=str(FACTOR_AGE_NS // NS_PER_S))
 
 
 class _CsrfCheck(CsrfViewMiddleware):

@@ -176,6 +176,7 @@ MEDIA_ROOT = CONFIG.var_dir / "media"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "brokerage.platform.signing.SignatureAuthentication",
         "brokerage.platform.auth.BearerAuthentication",
         "brokerage.platform.auth.PortalSessionAuthentication",
     ],
