@@ -8,3 +8,13 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        """Tell the authentication below how to ask about credentials kept here."""
+        from accounts.selectors.credentials import family_lives, key_record
+        from accounts.services.api_keys import api_key_touch
+        from brokerage.platform.signing import key_lookup_register
+        from brokerage.platform.tokens import family_lookup_register
+
+        family_lookup_register(family_lives)
+        key_lookup_register(key_record, api_key_touch)

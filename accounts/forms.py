@@ -12,6 +12,7 @@ from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
+from brokerage.platform.policy import READ, TRADE, WITHDRAW
 
 SYSTEM_COUNTRIES = Path("/usr/share/zoneinfo/iso3166.tab")
 
@@ -239,3 +240,40 @@ class ConfirmForm(PortalForm):
     sure = forms.BooleanField(
         label="I understand that this cannot be undone.", error_messages={"required": "Tick this to go on."}
     )
+
+
+class ApiKeyForm(PortalForm):
+    """A new API key."""
+
+    name = forms.CharField(max_length=80, label="Name", help_text="What will use it, such as “rebalancing bot”.")
+    scopes = forms.MultipleChoiceField(
+        label="May",
+        choices=[
+            (READ, "Read: orders, balances, streams"),
+            (TRADE, "Trade: enter, change and cancel orders"),
+            (WITHDRAW, "Withdraw: needs addresses and an expiry"),
+        ],
+        widget=forms.CheckboxSelectMultiple,
+        initial=[READ],
+    )
+    networks = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Addresses it may be used from",
+        widget=forms.Textarea(
+            attrs={"rows": "3", "class": "input area", "placeholder": "203.0.113.7\n198.51.100.0/24"}
+        ),
+        help_text="One address or network a line. Empty: from anywhere.",
+    )
+    expires_in_days = forms.TypedChoiceField(
+        required=False,
+        coerce=int,
+        empty_value=None,
+        label="Expires",
+        choices=[("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"), ("", "never")],
+        initial="90",
+    )
+
+    def clean_networks(self) -> list[str]:
+        """One a line, without blanks."""
+        return [line.strip() for line in self.cleaned_data["networks"].splitlines() if line.strip()]

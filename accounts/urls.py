@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from accounts.views import accounts, demo_mail, factors, identity, mail_links, personal, profile, security
+from accounts.api.views import jwks
+from accounts.views import (
+    accounts,
+    api_access,
+    demo_mail,
+    factors,
+    identity,
+    mail_links,
+    personal,
+    profile,
+    security,
+)  # fmt: skip
 
 urlpatterns = [
     path("signin", identity.sign_in, name="signin"),
@@ -36,6 +47,9 @@ urlpatterns = [
     path("security/passkeys/options", factors.passkey_register_options, name="passkey-register-options"),
     path("security/passkeys", factors.passkey_register, name="passkey-register"),
     path("security/passkeys/<uuid:uid>/remove", factors.passkey_remove, name="passkey-remove"),
+    path(".well-known/jwks.json", jwks, name="jwks"),
+    path("profile/api", api_access.sign_ins, name="profile-api"),
+    path("profile/api-keys", api_access.api_keys, name="profile-api-keys"),
     path("profile", profile.profile, name="profile"),
     path("profile/personal", personal.personal, name="personal"),
     path("profile/export", personal.export, name="export"),

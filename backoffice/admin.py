@@ -1,7 +1,4 @@
-"""Admin of the back office: desks, client groups and who works there; approvals, roles and emergencies to look at, never to change.
-
-Also takes down the admin pages other packages put up over secrets: refresh tokens.
-"""
+"""Admin of the back office: desks, client groups and who works there; approvals, roles and emergencies to look at, never to change."""
 
 from __future__ import annotations
 
@@ -9,21 +6,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
 from django.http import HttpRequest
 from guardian.shortcuts import get_users_with_perms
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 
 from accounts.models import TradingAccount, User
 from backoffice.models import Approval, BreakGlass, ClientGroup, Desk, RoleGrant, ViewAs
 from backoffice.services.desks import desk_assign, group_accounts_set
 from brokerage.platform.admin_base import ReadOnlyAdmin
-
-SECRETS: tuple[type[Model], ...] = (OutstandingToken, BlacklistedToken)
-for _secret in SECRETS:
-    if admin.site.is_registered(_secret):
-        admin.site.unregister(_secret)
 
 
 class WorkersForm(forms.ModelForm):

@@ -33,7 +33,7 @@ class Config:
     env: str
     debug: bool
     secret_key: str
-    jwt_key: str
+    jwt_keys_file: Path
     keyring_file: Path
     base_url: str
     host: str
@@ -209,12 +209,15 @@ def load_config(environ: Mapping[str, str]) -> Config:
     redis_url = _text(environ, "REDIS_URL", "")
     if env == "production" and not (database_url and redis_url):
         raise ConfigError("DATABASE_URL and REDIS_URL must be set in production.")
+    secret_key = _secret(environ, "SECRET_KEY", env)
+    keyring_file = _keyring_file(environ, env, var_dir)
     return Config(
         env=env,
         debug=_flag(environ, "DEBUG", env == "local"),
-        secret_key=_secret(environ, "SECRET_KEY", env),
-        jwt_key=_secret(environ, "JWT_KEY", env),
-        keyring_file=_keyring_file(environ, env, var_dir),
+        secret_key=secret_key,
+        keyring_file=keyring_file,
+        # Beside the keyring, in the same private folder.
+        jwt_keys_file=Path(_text(environ, "JWT_KEYS_FILE", str(keyring_file.with_name("jwt.json")))).resolve(),
         base_url=base_url,
         host=host,
         port=port,

@@ -248,9 +248,8 @@ class LivePlatform:
 
     def trader(self, name: str = "", funds: dict[str, str] | None = None, *, verified: bool = True) -> Trader:
         """Open a user with an account the engine knows, credited with ``funds`` (asset code -> decimal)."""
-        from rest_framework_simplejwt.tokens import RefreshToken
-
         from accounts.models import TradingAccount, User
+        from accounts.services.token_families import family_begin
         from accounts.services.trading_accounts import account_open
         from marketdata.models import Asset
         from trading.engine import commands
@@ -271,7 +270,7 @@ class LivePlatform:
             outcome = self.engine.client.submit(commands.deposit(account.core_account, asset.core_asset, minor, entry))
             assert outcome.events, outcome
         account = TradingAccount.objects.get(pk=account.pk)
-        token = str(RefreshToken.for_user(user).access_token)
+        token = family_begin(user=user)["access"]
         return Trader(user, account, token, self)
 
     def rest(self, method: str, path: str, body: Any = None, *, token: str = "", **headers: str) -> Any:

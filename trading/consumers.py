@@ -21,14 +21,13 @@ from uuid import UUID
 import msgspec
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
-from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.selectors.access import AccountRef, account_for_user, accounts_forget
 from accounts.selectors.sessions import session_alive
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
-from brokerage.platform.auth import access_token_user, ticket_verify, user_for_token
+from brokerage.platform.auth import access_token_grant, ticket_verify, user_for_token
 from brokerage.platform.problems import ApiProblem
 from brokerage.platform.realtime import PRIVATE_GAP, Bus, private_channel, revoke_channel
 from brokerage.platform.sockets import (
@@ -143,9 +142,9 @@ def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None, str
         accounts_forget(UUID(used.user_id))
         return used.user_id, account_for_user(UUID(used.user_id), number or used.account or None), None, used.session
     if isinstance(token, str):
-        user = access_token_user(token)
+        user, grant = access_token_grant(token)
         accounts_forget(user.pk)
-        return str(user.pk), account_for_user(user.pk, number), int(AccessToken(token)["exp"]), ""  # type: ignore[arg-type]
+        return str(user.pk), account_for_user(user.pk, number), grant.ends_s, ""
     raise SocketError("malformed", "auth needs a ticket or a token.")
 
 

@@ -31,6 +31,7 @@ class TokenBody(StrictSerializer):
         write_only=True,
         help_text="Authenticator or recovery code; needed once one is set up.",
     )
+    name = StrictText(max_length=80, required=False, help_text="What to call this sign-in in the list of sign-ins.")
 
 
 class RefreshBody(StrictSerializer):
@@ -100,6 +101,20 @@ class WsTicket(serializers.Serializer[Any]):
     ticket = serializers.CharField()
     expires_in = serializers.IntegerField()
     account = serializers.CharField()
+
+
+class SignIn(serializers.Serializer[Any]):
+    """A sign-in of a program: all tokens that descend from one."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    agent = serializers.CharField()
+    address = serializers.CharField()
+    last_address = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    current = serializers.BooleanField(help_text="True for the sign-in this request was made with.")
 
 
 class Account(serializers.Serializer[Any]):

@@ -2,13 +2,17 @@
 
 from django.urls import path
 
-from accounts.api import views
+from accounts.api import keys, views
 
 urlpatterns = [
     path("auth/register", views.RegisterView.as_view(), name="api-register"),
     path("auth/token", views.TokenView.as_view(), name="api-token"),
     path("auth/token/refresh", views.TokenRefreshView.as_view(), name="api-token-refresh"),
     path("auth/logout", views.LogoutView.as_view(), name="api-logout"),
+    path("auth/sign-ins", views.SignInsView.as_view(), name="api-sign-ins"),
+    path("auth/sign-ins/<uuid:family_id>", views.SignInView.as_view(), name="api-sign-in"),
+    path("api-keys", keys.ApiKeysView.as_view(), name="api-keys"),
+    path("api-keys/<uuid:id>", keys.ApiKeyView.as_view(), name="api-key"),
     path("profile", views.ProfileView.as_view(), name="api-profile"),
     path("accounts", views.AccountsView.as_view(), name="api-accounts"),
     path("accounts/<str:number>", views.AccountView.as_view(), name="api-account"),

@@ -7,25 +7,29 @@ Each parses, calls one service or selector and shapes the answer. Holds no rule 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest, JsonResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import schemas, tokens
-from accounts.models import ChangeRequest, User
+from accounts.models import ChangeRequest, TokenFamily, User
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
+from accounts.selectors.credentials import families_of
 from accounts.selectors.sessions import SESSION_ID
 from accounts.services.personal import profile_change
 from accounts.services.registration import user_register
-from accounts.services.sign_in import program_sign_in_demand
+from accounts.services.token_families import family_end_by_token, family_refresh, family_revoke
 from brokerage.kernel.clock import SYSTEM_CLOCK, ns_from_datetime, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import CORE_CODES, TABLE, RejectCode
 from brokerage.platform.api import ApiView, listing, query_of
 from brokerage.platform.api_schema import documented, list_of
 from brokerage.platform.auth import TICKET_S, ticket_issue
+from brokerage.platform.jwt_keys import jwt_keys
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
 
 
@@ -79,14 +83,15 @@ class TokenView(PublicView):
         """Access and refresh token for e-mail and password."""
         data = self.body(schemas.TokenBody)
         throttle_demand("login", f"{identity_hash(data['email'])}:{client_address(request)}")
-        pair = tokens.tokens_issue(request._request, email=data["email"], password=data["password"])
-        # The password was right. What is refused from here on makes the tokens useless before anybody has seen them.
-        try:
-            program_sign_in_demand(request._request, email=data["email"], code=data.get("code", ""))
-        except RejectedError:
-            tokens.tokens_revoke(pair["refresh"])
-            raise
-        return Response(pair)
+        return Response(
+            tokens.tokens_issue(
+                request._request,
+                email=data["email"],
+                password=data["password"],
+                name=data.get("name", ""),
+                code=data.get("code", ""),
+            )
+        )
 
 
 class TokenRefreshView(PublicView):
@@ -100,7 +105,8 @@ class TokenRefreshView(PublicView):
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """New tokens for a refresh token, which is used up."""
-        return Response(tokens.tokens_rotate(self.body(schemas.RefreshBody)["refresh"]))
+        refresh = self.body(schemas.RefreshBody)["refresh"]
+        return Response(family_refresh(refresh=refresh, address=client_address(request)))
 
 
 class LogoutView(PublicView):
@@ -112,9 +118,52 @@ class LogoutView(PublicView):
         body=schemas.RefreshBody, status=204, public=True, tag="auth", operation="auth_logout", summary="Sign out"
     )
     def post(self, request: Request) -> Response:
-        """Make a refresh token useless."""
-        tokens.tokens_revoke(self.body(schemas.RefreshBody)["refresh"])
+        """End the sign-in of a refresh token; its access tokens end within seconds."""
+        family_end_by_token(refresh=self.body(schemas.RefreshBody)["refresh"])
         return Response(status=204)
+
+
+def sign_in_json(family: TokenFamily, current: str) -> dict[str, Any]:
+    """A sign-in of a program as the API shows it."""
+    return {
+        "id": str(family.pk),
+        "name": family.name,
+        "agent": family.agent,
+        "address": family.address,
+        "last_address": family.last_address,
+        "created_at": rfc3339(ns_from_datetime(family.created_at)),
+        "last_used_at": rfc3339(ns_from_datetime(family.last_used_at)),
+        "expires_at": rfc3339(ns_from_datetime(family.expires_at)),
+        "current": str(family.pk) == current,
+    }
+
+
+class SignInsView(ApiView):
+    """Sign-ins of programs."""
+
+    @documented(
+        answer=list_of("SignIn", schemas.SignIn), tag="auth", operation="sign_ins_list", summary="Sign-ins of programs"
+    )
+    def get(self, request: Request) -> Response:
+        """List the living ones; there are never more than fit one page."""
+        query_of(request, schemas.NoQuery)
+        current = getattr(request.auth, "family", "")
+        return Response(listing([sign_in_json(family, current) for family in families_of(request.user)]))
+
+
+class SignInView(ApiView):
+    """One sign-in."""
+
+    @documented(status=204, problems=(404,), tag="auth", operation="sign_ins_end", summary="End a sign-in")
+    def delete(self, request: Request, family_id: UUID) -> Response:
+        """End it and every token of it."""
+        family_revoke(user=request.user, family_id=family_id)
+        return Response(status=204)
+
+
+def jwks(request: HttpRequest) -> JsonResponse:
+    """The public keys that tokens are signed with."""
+    return JsonResponse(jwt_keys().jwks(), headers={"Cache-Control": "public, max-age=60"})
 
 
 def _profile(user: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Models of accounts."""
 
+from accounts.models.api_keys import ApiKey, TokenFamily
 from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
 from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
@@ -9,6 +10,7 @@ from accounts.models.trading_accounts import Invitation, TradingAccount, Trading
 from accounts.models.users import User
 
 __all__ = [
+    "ApiKey",
     "Balance",
     "ChangeRequest",
     "DataExport",
@@ -21,6 +23,7 @@ __all__ = [
     "Passkey",
     "PersonalData",
     "RecoveryCode",
+    "TokenFamily",
     "TotpDevice",
     "TradingAccount",
     "TradingAccountMember",

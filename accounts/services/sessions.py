@@ -12,10 +12,10 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts.models import LoginEvent, User, UserSession
 from accounts.selectors.sessions import ABSOLUTE, IDLE, sessions_forget
+from accounts.services.token_families import families_revoke_all
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -67,10 +67,7 @@ def sessions_end_all(*, user: User, reason: str, keep: Any = None, tokens: bool 
     with transaction.atomic():
         count = _end(user, ~Q(pk=keep) if keep else Q(), reason)
         if tokens:
-            left = OutstandingToken.objects.filter(user_id=user.pk, expires_at__gt=utc_now(), blacklistedtoken=None)
-            BlacklistedToken.objects.bulk_create(
-                [BlacklistedToken(token=token) for token in left], ignore_conflicts=True
-            )
+            families_revoke_all(user=user, reason=reason)
             transaction.on_commit(users_forget)
     return count
 

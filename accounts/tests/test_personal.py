@@ -12,12 +12,12 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import Balance, ChangeRequest, DataExport, Deposit, LedgerEntry, TradingAccount, User
 from accounts.services import closing
 from accounts.services.closing import user_close
 from accounts.services.personal import change_decide, personal_change, personal_get
+from accounts.services.token_families import family_begin
 from accounts.services.trading_accounts import account_open
 from accounts.tests.test_recovery_and_mail import PASSWORD, signed_in
 from brokerage.kernel.clock import utc_now
@@ -124,7 +124,7 @@ def test_the_page_shows_what_waits(user: User) -> None:
 
 
 def test_the_api_sends_a_new_country_to_approval(user: User) -> None:
-    token = {"Authorization": f"Bearer {RefreshToken.for_user(user).access_token}"}
+    token = {"Authorization": f"Bearer {family_begin(user=user)['access']}"}
     answer = Client().patch("/api/v1/profile", {"country": "de"}, content_type="application/json", headers=token)
     assert answer.status_code == 200, answer.content
     assert (answer.json()["country"], answer.json()["pending_changes"]) == ("GB", ["country"])

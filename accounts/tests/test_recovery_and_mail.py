@@ -12,11 +12,11 @@ from django.core import mail
 from django.core.mail import get_connection, send_mail
 from django.core.mail.backends.filebased import EmailBackend
 from django.test import Client
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import MailToken, User, UserSession
 from accounts.selectors.security import payouts_frozen_until
 from accounts.services.mail_tokens import mail_token_look, mail_token_make
+from accounts.services.token_families import family_begin
 from accounts.views import demo_mail
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
@@ -127,8 +127,8 @@ def test_recovery_answers_alike_for_known_and_unknown_addresses(user: User) -> N
 
 def test_recovery_sets_a_password_once_and_ends_everything_else(user: User) -> None:
     other = signed_in(user)
-    access = str(RefreshToken.for_user(user).access_token)
-    refresh = RefreshToken.for_user(user)
+    access = family_begin(user=user)["access"]
+    refresh = family_begin(user=user)["refresh"]
     assert other.get("/security").status_code == 200
     Client().post("/recover", {"email": "ANN@example.test"})
     address = link("recover")

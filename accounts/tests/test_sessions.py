@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.test import Client
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import KnownDevice, LoginEvent, User, UserSession
 from accounts.selectors.security import payouts_frozen_until
 from accounts.selectors.sessions import session_alive, sessions_forget
 from accounts.services.security import settings_demand, settings_lock, settings_unlock_ask, user_freeze, user_unfreeze
 from accounts.services.sessions import sessions_expire
+from accounts.services.token_families import family_begin
 from accounts.services.trading_accounts import account_open
 from accounts.tests.test_recovery_and_mail import NEXT, PASSWORD, link, signed_in
 from brokerage.kernel.clock import utc_now
@@ -76,7 +76,7 @@ def test_a_stranger_cannot_end_a_session(user: User) -> None:
 
 def test_all_others_end_and_their_refresh_tokens_too(user: User) -> None:
     here, there = signed_in(user), signed_in(user)
-    refresh = str(RefreshToken.for_user(user))
+    refresh = family_begin(user=user)["refresh"]
     assert here.post("/security/sessions/end").status_code == 302
     assert there.get("/security").status_code == 302
     assert here.get("/security").status_code == 200
@@ -177,7 +177,7 @@ def test_a_new_device_is_told_of_and_a_known_one_is_not(user: User) -> None:
 
 def test_the_link_of_the_mail_freezes_the_account(user: User) -> None:
     client, _ = signed_in(user), signed_in(user)
-    access = str(RefreshToken.for_user(user).access_token)
+    access = family_begin(user=user)["access"]
     address = link("freeze")
     assert Client().get(address).status_code == 200
     assert not User.objects.get().is_frozen, "opening a link changes nothing"

@@ -100,7 +100,7 @@ def test_pages_cannot_change_ledger_fills_orders_or_waiting_acts(tables: list[st
 
 @pytest.mark.parametrize(
     "table",
-    ["accounts_user", "accounts_totpdevice", "accounts_recoverycode", "accounts_passkey", "django_session", "token_blacklist_outstandingtoken",
+    ["accounts_user", "accounts_totpdevice", "accounts_recoverycode", "accounts_passkey", "django_session", "accounts_tokenfamily", "accounts_apikey",
      "platform_datakey", "accounts_user_groups", "platform_auditpending", "platform_outboxevent"],
 )  # fmt: skip
 @pytest.mark.parametrize("role", ["brokerage_projector", "brokerage_market"])

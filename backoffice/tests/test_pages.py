@@ -269,7 +269,7 @@ def test_the_admin_gives_no_powers_passwords_or_addresses() -> None:
     new = {"password1": "Another-Horse-2026", "password2": "Another-Horse-2026", "usable_password": "true"}
     assert root.post(f"/admin/accounts/user/{user.pk}/password/", new).status_code == 403
     assert root.post("/admin/auth/group/add/", {"name": "kings"}).status_code == 403
-    for path in ("accounts/totpdevice", "accounts/recoverycode", "token_blacklist/outstandingtoken"):
+    for path in ("accounts/totpdevice", "accounts/recoverycode", "accounts/tokenfamily"):
         assert root.get(f"/admin/{path}/").status_code == 404
 
 

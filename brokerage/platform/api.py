@@ -20,6 +20,7 @@ from brokerage.kernel.identifiers import is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api_fields import StrictSerializer
 from brokerage.platform.parsers import ExactJSONParser, text_is_clean
+from brokerage.platform.policy import scope_demand
 from brokerage.platform.problems import ApiProblem, problem_handler
 from brokerage.platform.throttling import rate_headers
 
@@ -48,6 +49,11 @@ class ApiView(APIView):
         if not response.has_header("Cache-Control"):
             response["Cache-Control"] = "no-store"
         return response
+
+    def check_permissions(self, request: Request) -> None:
+        """Besides who may: what the scopes of an API key cover."""
+        super().check_permissions(request)
+        scope_demand(request)
 
     def body(self, serializer: type[S]) -> dict[str, Any]:
         """The checked body."""

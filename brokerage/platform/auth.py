@@ -6,10 +6,10 @@ and registering to ``accounts/services`` and what a caller may touch to ``accoun
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -20,21 +20,22 @@ from django.middleware.csrf import CsrfViewMiddleware
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
-from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
-from rest_framework_simplejwt.settings import api_settings as jwt_settings
-from rest_framework_simplejwt.tokens import AccessToken
-from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.signing import keys_forget
+from brokerage.platform.tokens import families_forget, family_alive, password_mark, token_check
 from brokerage.platform.valkey import get_valkey
 
 #: A user who is shut out is out of every process after this long.
 USER_AGE_NS = 3 * NS_PER_S
 USERS_MAX = 20_000
+#: A second factor is fresh for this long.
 TICKET_S = 30
 TICKET_SALT = "ws-ticket"
+
+log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _users: dict[str, tuple[int, Any]] = {}
@@ -61,45 +62,42 @@ def user_for_token(user_id: str) -> Any:
 
 
 def users_forget() -> None:
-    """Drop the remembered users: after a change in this process, and between tests."""
+    """Drop the remembered users and sign-ins: after a change in this process, and between tests."""
     with _lock:
         _users.clear()
+    families_forget()
+    keys_forget()
 
 
-@lru_cache(maxsize=USERS_MAX)
-def _claims(token: str) -> tuple[int, str, str | None]:
-    """(expiry, user, password mark) of a token with a good signature. Remembered: a signature stays good; the rest is asked each time."""
-    try:
-        checked = AccessToken(token)  # type: ignore[arg-type]
-        return (
-            int(checked["exp"]),
-            str(checked.get(jwt_settings.USER_ID_CLAIM, "")),
-            checked.get(jwt_settings.REVOKE_TOKEN_CLAIM),
-        )
-    except ExpiredTokenError as error:
-        raise ApiProblem(RejectCode.TOKEN_EXPIRED) from error
-    except (TokenError, KeyError, ValueError, TypeError) as error:
-        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The access token is not valid.") from error
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """What a bearer token gives: ``request.auth`` of such a call."""
+
+    family: str
+    ends_s: int
+
+
+def access_token_grant(token: str) -> tuple[Any, TokenGrant]:
+    """User and grant of an access token; ApiProblem 2011 when it has run out, 2010 when it is no good."""
+    said = token_check(token, "access")
+    user = user_for_token(said.user)
+    if user is None or not family_alive(said.family):
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The access token is not valid.")
+    # A token made before the password changed is dead.
+    if said.password != password_mark(user):
+        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The password was changed since this token was issued.")
+    return user, TokenGrant(said.family, said.ends_s)
 
 
 def access_token_user(token: str) -> Any:
-    """The user of an access token; ApiProblem 2011 when it has run out, 2010 when it is no good."""
-    expires_s, user_id, password_mark = _claims(token)
-    if SYSTEM_CLOCK.now_ns() >= expires_s * NS_PER_S:
-        raise ApiProblem(RejectCode.TOKEN_EXPIRED)
-    user = user_for_token(user_id)
-    if user is None:
-        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The access token is not valid.")
-    # A token made before the password changed is dead.
-    if password_mark not in {None, get_md5_hash_password(user.password)}:
-        raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The password was changed since this token was issued.")
-    return user
+    """The user of an access token."""
+    return access_token_grant(token)[0]
 
 
 class BearerAuthentication(BaseAuthentication):
     """``Authorization: Bearer <access token>``."""
 
-    def authenticate(self, request: Request) -> tuple[Any, str] | None:
+    def authenticate(self, request: Request) -> tuple[Any, TokenGrant] | None:
         """The user, or None when no bearer token was sent."""
         header = request.META.get("HTTP_AUTHORIZATION", "")
         scheme, _, token = header.partition(" ")
@@ -110,7 +108,7 @@ class BearerAuthentication(BaseAuthentication):
         token = token.strip()
         if not token or len(token) > 4096:
             raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "Authorization must be a Bearer token.")
-        return access_token_user(token), token
+        return access_token_grant(token)
 
     def authenticate_header(self, request: Request) -> str:
         """What a 401 says one should send."""

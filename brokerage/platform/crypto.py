@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -84,7 +85,7 @@ def keyring_add(path: Path, key_id: str) -> None:
         raise CryptoError(f"The keyring has a key {key_id!r} already.")
     document["keys"][key_id] = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     document["current"] = key_id
-    _write_private(path, document)
+    private_file_write(path, document)
     keyring_forget()
 
 
@@ -94,16 +95,21 @@ def keyring_drop(path: Path, key_id: str) -> None:
     if key_id == document["current"] or DataKey.objects.filter(kek_id=key_id, destroyed_at=None).exists():
         raise CryptoError(f"The key {key_id!r} is still in use.")
     document["keys"].pop(key_id, None)
-    _write_private(path, document)
+    private_file_write(path, document)
     keyring_forget()
 
 
 def keyring_ensure(path: Path) -> None:
-    """Make the file with a fresh key where there is none; of two processes at once one wins and both use its file."""
+    """Make the file with a fresh key where there is none."""
+    private_file_ensure(path, keyring_make)
+
+
+def private_file_ensure(path: Path, make: Callable[[], dict[str, object]]) -> None:
+    """Make a file of keys where there is none; of two processes at once one wins and both use its file."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = _private_file(path, keyring_make())
+    fresh = _private_file(path, make())
     try:
         path.hardlink_to(fresh)
     except FileExistsError:
@@ -119,7 +125,8 @@ def _private_file(path: Path, document: dict[str, object]) -> Path:
     return fresh
 
 
-def _write_private(path: Path, document: dict[str, object]) -> None:
+def private_file_write(path: Path, document: dict[str, object]) -> None:
+    """Put a new document in the place of a file of keys."""
     # A second file, then a rename: a crash leaves the old ring or the new one, never half of one.
     _private_file(path, document).replace(path)
 

@@ -192,7 +192,11 @@ class PolicyThrottle(BaseThrottle):
         method = request.method or "GET"
         scope = scopes.get(method) or ("read" if method in {"GET", "HEAD", "OPTIONS"} else "write")
         user = request.user
-        if user is not None and user.is_authenticated:
+        key_id = getattr(request.auth, "key_id", None)
+        if key_id is not None:
+            # Each key has budgets of its own: a program that runs wild does not stop its owner.
+            identity = f"key:{key_id}"
+        elif user is not None and user.is_authenticated:
             identity = str(user.pk)
         else:
             identity = client_address(request)

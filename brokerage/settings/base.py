@@ -4,7 +4,6 @@ Owns: installed apps, middleware order, database and cache wiring, DRF, JWT, Cha
 Leaves to others: reading the environment (``brokerage/config.py``).
 """
 
-from datetime import timedelta
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.templatetags.static import static
@@ -37,7 +36,6 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "channels",
     "rest_framework",
-    "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_otp",
@@ -196,6 +194,7 @@ MEDIA_ROOT = CONFIG.var_dir / "media"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "brokerage.platform.signing.SignatureAuthentication",
         "brokerage.platform.auth.BearerAuthentication",
         "brokerage.platform.auth.PortalSessionAuthentication",
     ],
@@ -209,26 +208,13 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=10),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
-    "ALGORITHM": "HS256",
-    "SIGNING_KEY": CONFIG.jwt_key,
-    "AUDIENCE": "brokerage-api",
-    "ISSUER": "brokerage",
-    "USER_ID_FIELD": "id",
-    "UPDATE_LAST_LOGIN": False,
-    # A changed password ends every token made before it.
-    "CHECK_REVOKE_TOKEN": True,
-}
 ADMIN_PATH = CONFIG.admin_path
 #: Pages and calls of staff: behind the list of networks and the second factor (backoffice/middleware.py).
 STAFF_PREFIXES = (f"/{ADMIN_PATH}/", "/desk", "/compliance", "/api/v1/desk/")
 STAFF_NETWORKS = CONFIG.staff_networks
 STAFF_SECOND_FACTOR = CONFIG.staff_second_factor
 KEYRING_FILE = CONFIG.keyring_file
+JWT_KEYS_FILE = CONFIG.jwt_keys_file
 # In production the file is given; a fresh one beside an old database would open nothing.
 KEYRING_MAKE = not CONFIG.production
 API_RATE_SCALE = CONFIG.rate_scale

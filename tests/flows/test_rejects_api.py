@@ -219,14 +219,13 @@ def test_bounds_of_one_order(live_platform: LivePlatform, maker: Trader) -> None
 
 
 def test_an_account_the_engine_does_not_know(live_platform: LivePlatform) -> None:
-    from rest_framework_simplejwt.tokens import RefreshToken
-
     from accounts.models import TradingAccount, User
+    from accounts.services.token_families import family_begin
     from accounts.services.trading_accounts import account_open
 
     user = User.objects.create_user("unknown@example.test", "x", kyc_tier=1, trading_allowed=True)
     account = account_open(user=user)
-    token = str(RefreshToken.for_user(user).access_token)
+    token = family_begin(user=user)["access"]
     pending = refusal(live_platform.rest("POST", "orders", order(), token=token), 403, 2015)
     assert (pending["needed"], pending["available"]) == ("active", "pending")
     TradingAccount.objects.filter(pk=account.pk).update(status="active")
@@ -260,24 +259,20 @@ def test_refused_replaces(maker: Trader, trader: Trader) -> None:
 
 
 def test_who_is_not_signed_in(live_platform: LivePlatform, trader: Trader) -> None:
-    from datetime import timedelta
-
-    from rest_framework_simplejwt.tokens import AccessToken
+    from accounts.services.token_families import family_begin
+    from brokerage.platform.tokens import token_make
 
     missing = live_platform.rest("GET", "orders")
     refusal(missing, 401, 2010)
     assert missing["WWW-Authenticate"].startswith("Bearer")
     refusal(live_platform.rest("GET", "orders", token="nonsense"), 401, 2010)
-    token = AccessToken.for_user(trader.user)
-    token.set_exp(lifetime=-timedelta(seconds=1))
-    refusal(live_platform.rest("GET", "orders", token=str(token)), 401, 2011)
+    token = token_make(trader.user, kind="access", family="x", lifetime_s=-1)
+    refusal(live_platform.rest("GET", "orders", token=token), 401, 2011)
     trader.user.set_password("Another-Horse-2026")
     trader.user.save()
     forget_caches()
     refusal(live_platform.rest("GET", "orders", token=trader.token), 401, 2010)
-    from rest_framework_simplejwt.tokens import RefreshToken
-
-    trader.token = str(RefreshToken.for_user(trader.user).access_token)
+    trader.token = family_begin(user=trader.user)["access"]
 
 
 def test_other_methods_and_addresses(trader: Trader) -> None:

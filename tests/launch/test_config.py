@@ -44,7 +44,7 @@ def test_defaults_are_those_of_a_local_demo() -> None:
         ),
         (
             "production without servers",
-            {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40, "JWT_KEY": "y" * 40},
+            {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40},
             "DATABASE_URL",
         ),
         (
@@ -52,7 +52,6 @@ def test_defaults_are_those_of_a_local_demo() -> None:
             {
                 "BROKERAGE_ENV": "production",
                 "SECRET_KEY": "x" * 40,
-                "JWT_KEY": "y" * 40,
                 "DATABASE_URL": "postgresql://x",
                 "REDIS_URL": "redis://x",
             },

@@ -6,10 +6,8 @@ import asyncio
 import random
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
-from rest_framework_simplejwt.tokens import AccessToken
 
 from brokerage.platform.auth import ticket_issue
 from brokerage.platform.realtime import publish_private, publish_private_gap, revoke_user
@@ -22,6 +20,7 @@ from brokerage.platform.sockets import (
     SocketLimits,
     heart,
 )
+from brokerage.platform.tokens import token_check, token_make
 from marketdata.selectors.instruments import instrument_by_symbol
 from native.layout import OrdType, Tif
 from tests.ws import WsClient
@@ -110,11 +109,15 @@ async def test_a_bad_token_closes(hub, traders, token):
     assert await client.closed() == CLOSE_UNAUTHENTICATED
 
 
+def _token(trader, lifetime_s):
+    family = token_check(trader.token, "access").family
+    return token_make(trader.user, kind="access", family=family, lifetime_s=lifetime_s)
+
+
 async def test_an_expired_token_closes(hub, traders):
-    token = AccessToken.for_user(traders[0].user)
-    token.set_exp(lifetime=-timedelta(seconds=1))
+    token = _token(traders[0], -1)
     client = await _open(hub)
-    await client.send({"op": "auth", "token": str(token)})
+    await client.send({"op": "auth", "token": token})
     assert (await client.get("error"))["code"] == "token_expired"
     assert await client.closed() == CLOSE_UNAUTHENTICATED
 
@@ -156,24 +159,22 @@ async def test_sockets_of_a_user_are_capped(hub, traders):
 
 
 async def test_a_token_ends_and_can_be_extended_on_the_same_socket(hub, traders):
-    token = AccessToken.for_user(traders[0].user)
-    token.set_exp(lifetime=timedelta(seconds=2))
+    token = _token(traders[0], 2)
     client = await _open(hub)
-    await client.send({"op": "auth", "token": str(token)})
+    await client.send({"op": "auth", "token": token})
     await client.get("ready")
     await client.send({"op": "auth", "token": traders[0].token})
     await client.get("ready")
     await asyncio.sleep(3.2)
     assert client.code is None
-    await client.send({"op": "auth", "token": str(AccessToken.for_user(traders[1].user))})
+    await client.send({"op": "auth", "token": traders[1].token})
     assert await client.closed() == CLOSE_ABUSE
 
 
 async def test_without_extension_the_socket_ends_with_its_token(hub, traders):
-    token = AccessToken.for_user(traders[0].user)
-    token.set_exp(lifetime=timedelta(seconds=1))
+    token = _token(traders[0], 1)
     client = await _open(hub)
-    await client.send({"op": "auth", "token": str(token)})
+    await client.send({"op": "auth", "token": token})
     await client.get("ready")
     assert await client.closed(6) == CLOSE_UNAUTHENTICATED
 

@@ -1,0 +1,87 @@
+"""Pages of programs that act for a user: their sign-ins, and keys that sign requests."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.forms import ApiKeyForm
+from accounts.selectors.credentials import api_keys_of, families_of
+from accounts.selectors.factors import second_factor_enrolled
+from accounts.services.api_keys import api_key_create, api_key_revoke
+from accounts.services.step_up import step_up_required
+from accounts.services.token_families import families_revoke_all, family_revoke
+from brokerage.kernel.clock import utc_now
+from brokerage.kernel.errors import RejectedError
+from brokerage.platform.problems import problem_document
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def sign_ins(request: HttpRequest) -> HttpResponse:
+    """List the sign-ins of programs; end one or all."""
+    if request.method == "POST":
+        chosen = request.POST.get("sign_in", "")
+        try:
+            if chosen == "all":
+                count = families_revoke_all(user=request.user, reason="ended by the user")
+                messages.success(request, f"{count} sign-ins ended." if count != 1 else "One sign-in ended.")
+            else:
+                family_revoke(user=request.user, family_id=UUID(chosen))
+                messages.success(request, "The sign-in was ended; its tokens stop working within seconds.")
+        except (ValueError, RejectedError):
+            messages.error(request, "There is no such sign-in any more.")
+        return redirect("profile-api")
+    return render(request, "accounts/api_sign_ins.html", {"sign_ins": families_of(request.user), "page": "profile"})
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def api_keys(request: HttpRequest) -> HttpResponse:
+    """List, make and revoke API keys. The secret of a new one is on this one answer and nowhere else."""
+    form = ApiKeyForm(request.POST if "revoke" not in request.POST and request.method == "POST" else None)
+    made, secret, status = None, "", 200
+    enrolled = second_factor_enrolled(request.user.pk)
+    if enrolled and request.method == "GET":
+        try:
+            step_up_required(request, "api_key")
+        except RejectedError:
+            return redirect(f"{reverse('step-up')}?{urlencode({'next': request.path})}")
+    if "revoke" in request.POST:
+        try:
+            api_key_revoke(user=request.user, id=UUID(request.POST["revoke"]))
+            messages.success(request, "The key was revoked; requests it signs are refused within seconds.")
+        except (ValueError, RejectedError):
+            messages.error(request, "There is no such API key any more.")
+        return redirect("profile-api-keys")
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                if enrolled:
+                    step_up_required(request, "api_key")
+                made, secret = api_key_create(user=request.user, **form.cleaned_data)
+                form, status = ApiKeyForm(), 200
+            except RejectedError as error:
+                document = problem_document(error, getattr(request, "request_id", "-"))
+                field = document.get("field")
+                form.add_error(field if field in form.fields else None, f"{document['detail']} {document['next_step']}")
+    context = {
+        "form": form,
+        "keys": api_keys_of(request.user),
+        "made": made,
+        "secret": secret,
+        "now": utc_now(),
+        "page": "profile",
+    }
+    return render(request, "accounts/api_keys.html", context, status=status)
