@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import accounts, demo_mail, factors, identity, mail_links, personal, profile, security
+from accounts.views import accounts, demo_mail, factors, identity, mail_links, personal, profile, security, social
 
 urlpatterns = [
     path("signin", identity.sign_in, name="signin"),
@@ -49,5 +49,8 @@ urlpatterns = [
     path("accounts/<str:number>/invitations/<uuid:invitation_id>", accounts.uninvite, name="uninvite"),
     path("accounts/<str:number>/sub-accounts", accounts.sub_account, name="sub-account"),
     path("invitations/<str:token>", accounts.invitation, name="invitation"),
+    path("social/<slug:provider_id>", social.begin, name="openid_connect_login"),
+    path("social/<slug:provider_id>/callback", social.callback, name="openid_connect_callback"),
+    path("social/<slug:provider>/unlink", social.unlink, name="social-unlink"),
     path("demo/mail", demo_mail.demo_mail, name="demo-mail"),
 ]

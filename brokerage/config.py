@@ -53,6 +53,7 @@ class Config:
     rate_scale: int
     test_db_suffix: str
     browser_path: str
+    oidc_file: Path | None
 
     @property
     def production(self) -> bool:
@@ -173,6 +174,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         rate_scale=_whole(environ, "RATE_SCALE", 1, 1, 10_000),
         test_db_suffix=_text(environ, "TEST_DB_SUFFIX", ""),
         browser_path=_text(environ, "CHROMIUM", ""),
+        # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
+        oidc_file=Path(oidc).resolve() if (oidc := _text(environ, "OIDC_FILE", "")) else None,
     )
 
 

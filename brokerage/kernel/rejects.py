@@ -74,6 +74,7 @@ class RejectCode(IntEnum):
     STILL_OPEN = 2042
     INVITATION_REFUSED = 2043
     LAST_OWNER = 2044
+    SOCIAL_REFUSED = 2045
     UNKNOWN_INSTRUMENT = 3001
     INSTRUMENT_CLOSED = 3002
     INSTRUMENT_HALTED = 3003
@@ -245,6 +246,7 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.STILL_OPEN, "Something is still open", "The account cannot be closed while something of it is open.", "Still open: {available}.", _U.TEXT, "closing needs an empty account", "Close positions, cancel orders and withdraw the money first.", 403, 99, 99, 6),
     (_C.INVITATION_REFUSED, "Not possible to invite", "This person cannot be invited to this account in this way.", "", _U.NONE, "owners invite traders and viewers to accounts that allow members", "Check the kind of the account and who is a member already.", 403, 99, 99, 6),
     (_C.LAST_OWNER, "Last owner", "An account keeps at least one owner.", "", _U.NONE, "every account has an owner", "Name another owner first.", 403, 99, 99, 6),
+    (_C.SOCIAL_REFUSED, "Sign-in elsewhere failed", "The other provider did not confirm who you are in a way that can be used here.", "", _U.NONE, "verified identity with a verified address, linked to one user", "Try again, or sign in with your password.", 403, 99, 99, 6),
     (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
     (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
     (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),
