@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
@@ -24,6 +26,8 @@ from brokerage.platform.admin_base import ReadOnlyAdmin
 from brokerage.platform.auth import users_forget
 
 admin.site.unregister(Group)
+# Tables of django-allauth that nothing here uses; a secret typed into them would lie open.
+admin.site.unregister((EmailAddress, SocialAccount, SocialApp, SocialToken))
 
 
 @admin.register(Group)

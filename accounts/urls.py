@@ -13,6 +13,7 @@ from accounts.views import (
     personal,
     profile,
     security,
+    social,
 )  # fmt: skip
 
 urlpatterns = [
@@ -63,5 +64,8 @@ urlpatterns = [
     path("accounts/<str:number>/invitations/<uuid:invitation_id>", accounts.uninvite, name="uninvite"),
     path("accounts/<str:number>/sub-accounts", accounts.sub_account, name="sub-account"),
     path("invitations/<str:token>", accounts.invitation, name="invitation"),
+    path("social/<slug:provider_id>", social.begin, name="openid_connect_login"),
+    path("social/<slug:provider_id>/callback", social.callback, name="openid_connect_callback"),
+    path("social/<slug:provider>/unlink", social.unlink, name="social-unlink"),
     path("demo/mail", demo_mail.demo_mail, name="demo-mail"),
 ]

@@ -66,6 +66,7 @@ class Config:
     staff_networks: tuple[str, ...]
     #: Staff need a second factor. Only the demo may do without.
     staff_second_factor: bool
+    oidc_file: Path | None
 
     @property
     def production(self) -> bool:
@@ -252,6 +253,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         admin_path=_admin_path(environ),
         staff_networks=_networks(environ, "STAFF_NETWORKS"),
         staff_second_factor=_staff_second_factor(environ, demo=demo, env=env),
+        # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
+        oidc_file=Path(oidc).resolve() if (oidc := _text(environ, "OIDC_FILE", "")) else None,
     )
 
 

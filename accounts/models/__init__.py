@@ -6,6 +6,7 @@ from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
 from accounts.models.personal import ChangeRequest, DataExport, PersonalData
 from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
+from accounts.models.social import SocialLink
 from accounts.models.trading_accounts import Invitation, TradingAccount, TradingAccountMember
 from accounts.models.users import User
 
@@ -23,6 +24,7 @@ __all__ = [
     "Passkey",
     "PersonalData",
     "RecoveryCode",
+    "SocialLink",
     "TokenFamily",
     "TotpDevice",
     "TradingAccount",

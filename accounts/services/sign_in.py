@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
@@ -20,6 +21,7 @@ from accounts.services.devices import device_note, device_place
 from accounts.services.second_factor import code_verify
 from accounts.services.security import user_unfreeze
 from accounts.services.sessions import login_event_note, session_begin, session_end
+from accounts.services.social import pending_link
 from accounts.services.step_up import proof_set
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.errors import RejectedError
@@ -80,6 +82,9 @@ def sign_in_complete(request: HttpRequest, user: User, *, method: str, device: D
     )
     request.session[SESSION_ID] = str(session.pk)
     device_note(request=request, user=user)
+    # After the session is whole: linking ends the others.
+    if pending_link(request.session, user, keep_session=session.pk):
+        messages.success(request, "Linked: you can sign in with the other provider from now on.")
 
 
 def sign_out_complete(request: HttpRequest) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -69,6 +70,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         "form": form,
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "demo_logins": DEMO_LOGINS,
+        "providers": settings.OIDC_PROVIDERS,
         "passkeys": party_of(request).usable,
     }
     return render(request, "accounts/signin.html", context, status=status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
@@ -36,12 +37,14 @@ HISTORY_PAGE = 50
 def security(request: HttpRequest) -> HttpResponse:
     """Show how the account is protected."""
     user: Any = request.user
+    linked = set(user.social_links.values_list("provider", flat=True))
     context = {
         "page": "security",
         "sessions": sessions_of(user.pk),
         "own_session": own_session(request),
         "history": login_history(user.pk)[:5],
         "payouts_frozen_until": payouts_frozen_until(user.pk),
+        "providers": [(row["id"], row["name"], row["id"] in linked) for row in settings.OIDC_PROVIDERS],
         "factors": factors_of(user.pk),
         "locked": settings_locked(user),
     }

@@ -74,17 +74,18 @@ class RejectCode(IntEnum):
     STILL_OPEN = 2042
     INVITATION_REFUSED = 2043
     LAST_OWNER = 2044
-    VIEW_AS_READ_ONLY = 2090
-    STAFF_FACTOR_NEEDED = 2091
-    ADDRESS_NOT_ALLOWED = 2092
+    SOCIAL_REFUSED = 2045
     REFRESH_REUSED = 2060
     API_KEY_INVALID = 2061
     API_KEY_EXPIRED = 2062
     TIMESTAMP_OUTSIDE_WINDOW = 2063
     NONCE_USED = 2064
-    ADDRESS_NOT_ALLOWED = 2065
+    KEY_ADDRESS_NOT_ALLOWED = 2065
     SCOPE_MISSING = 2066
     API_KEY_LIMIT = 2068
+    VIEW_AS_READ_ONLY = 2090
+    STAFF_FACTOR_NEEDED = 2091
+    ADDRESS_NOT_ALLOWED = 2092
     UNKNOWN_INSTRUMENT = 3001
     INSTRUMENT_CLOSED = 3002
     INSTRUMENT_HALTED = 3003
@@ -277,17 +278,18 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.STILL_OPEN, "Something is still open", "The account cannot be closed while something of it is open.", "Still open: {available}.", _U.TEXT, "closing needs an empty account", "Close positions, cancel orders and withdraw the money first.", 403, 99, 99, 6),
     (_C.INVITATION_REFUSED, "Not possible to invite", "This person cannot be invited to this account in this way.", "", _U.NONE, "owners invite traders and viewers to accounts that allow members", "Check the kind of the account and who is a member already.", 403, 99, 99, 6),
     (_C.LAST_OWNER, "Last owner", "An account keeps at least one owner.", "", _U.NONE, "every account has an owner", "Name another owner first.", 403, 99, 99, 6),
-    (_C.VIEW_AS_READ_ONLY, "Looking only", "You are looking at the portal as a client; nothing can be changed or sent.", "", _U.NONE, "views as a client are read only", "End the view to go on as yourself.", 403, 99, 99, 6),
-    (_C.STAFF_FACTOR_NEEDED, "Second factor needed", "Staff pages need a second factor in this session.", "", _U.NONE, "second factor of staff", "Enter a code of your authenticator, or set one up.", 403, 99, 99, 6),
-    (_C.ADDRESS_NOT_ALLOWED, "Address not allowed", "Staff pages are not open from this network address.", "", _U.NONE, "list of staff addresses", "Use the office network or its VPN.", 403, 99, 99, 6),
+    (_C.SOCIAL_REFUSED, "Sign-in elsewhere failed", "The other provider did not confirm who you are in a way that can be used here.", "", _U.NONE, "verified identity with a verified address, linked to one user", "Try again, or sign in with your password.", 403, 99, 99, 6),
     (_C.REFRESH_REUSED, "Refresh token reused", "This refresh token was used before, so its whole sign-in was ended.", "", _U.NONE, "a refresh token is used once", "Sign in again; if it was not you, change the password.", 401, 99, 99, 6),
     (_C.API_KEY_INVALID, "API key or signature wrong", "The API key is not known or the signature does not match the request.", "", _U.NONE, "signed requests of a living key", "Compare the canonical string with docs/api-security.md; see that the key was not revoked.", 401, 99, 99, 6),
     (_C.API_KEY_EXPIRED, "API key expired", "The API key has expired.", "It expired at {needed}.", _U.TEXT, "expiry of the key", "Create a new key.", 401, 99, 99, 6),
     (_C.TIMESTAMP_OUTSIDE_WINDOW, "Timestamp outside the window", "The request's timestamp is too far from the server's clock.", "At most {needed} s apart, the difference is {available} s.", _U.TEXT, "timestamp window", "Set the clock by /api/v1/time and sign again.", 401, 99, 99, 6),
     (_C.NONCE_USED, "Nonce used before", "A request with this nonce was accepted already.", "", _U.NONE, "each nonce once", "Sign again with a new nonce.", 401, 99, 99, 6),
-    (_C.ADDRESS_NOT_ALLOWED, "Address not allowed", "The API key may not be used from this address.", "The address is {available}.", _U.TEXT, "the key's list of addresses", "Call from a listed address, or create a key that lists this one.", 403, 99, 99, 6),
+    (_C.KEY_ADDRESS_NOT_ALLOWED, "Address not allowed", "The API key may not be used from this address.", "The address is {available}.", _U.TEXT, "the key's list of addresses", "Call from a listed address, or create a key that lists this one.", 403, 99, 99, 6),
     (_C.SCOPE_MISSING, "Scope missing", "The API key does not have the scope for this.", "Needed: {needed}.", _U.TEXT, "scopes of the key", "Create a key with that scope.", 403, 99, 2, 6),
     (_C.API_KEY_LIMIT, "Too many API keys", "There are as many API keys as one user may have.", "At most {needed}.", _U.COUNT, "living keys per user", "Revoke one that is not used.", 429, 99, 99, 8),
+    (_C.VIEW_AS_READ_ONLY, "Looking only", "You are looking at the portal as a client; nothing can be changed or sent.", "", _U.NONE, "views as a client are read only", "End the view to go on as yourself.", 403, 99, 99, 6),
+    (_C.STAFF_FACTOR_NEEDED, "Second factor needed", "Staff pages need a second factor in this session.", "", _U.NONE, "second factor of staff", "Enter a code of your authenticator, or set one up.", 403, 99, 99, 6),
+    (_C.ADDRESS_NOT_ALLOWED, "Address not allowed", "Staff pages are not open from this network address.", "", _U.NONE, "list of staff addresses", "Use the office network or its VPN.", 403, 99, 99, 6),
     (_C.UNKNOWN_INSTRUMENT, "Unknown instrument", "There is no such instrument.", "", _U.NONE, "listed instruments", "Check the symbol.", 422, 1, 99, 2),
     (_C.INSTRUMENT_CLOSED, "Market closed", "The instrument's market is closed.", "", _U.NONE, "trading hours", "Try again when the market is open.", 422, 2, 2, 0),
     (_C.INSTRUMENT_HALTED, "Trading halted", "Trading in this instrument is halted.", "", _U.NONE, "instrument state", "Open orders can still be cancelled; wait for the halt to end.", 422, 2, 2, 0),

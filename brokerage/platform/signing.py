@@ -189,7 +189,7 @@ class SignatureAuthentication(BaseAuthentication):
         if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped:
             here = here.ipv4_mapped
         if here is None or not any(here in network for network in grant.networks):
-            raise ApiProblem(RejectCode.ADDRESS_NOT_ALLOWED, available=address)
+            raise ApiProblem(RejectCode.KEY_ADDRESS_NOT_ALLOWED, available=address)
 
     @staticmethod
     def _once(grant: KeyGrant, nonce: str, method: str) -> None:

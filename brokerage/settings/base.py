@@ -4,6 +4,8 @@ Owns: installed apps, middleware order, database and cache wiring, DRF, JWT, Cha
 Leaves to others: reading the environment (``brokerage/config.py``).
 """
 
+import json
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.templatetags.static import static
@@ -40,6 +42,10 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_otp",
     "guardian",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "brokerage.platform",
     "accounts",
     "marketdata",
@@ -65,6 +71,7 @@ MIDDLEWARE = [
     "accounts.middleware.UserSessionMiddleware",
     "backoffice.middleware.StaffGateMiddleware",
     "backoffice.middleware.ViewAsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
@@ -104,6 +111,20 @@ def database_from_url(url: str) -> dict[str, object]:
         "OPTIONS": {**query, "application_name": "brokerage"},
         "ATOMIC_REQUESTS": False,
     }
+
+
+def providers_from_file(path: Path | None) -> list[dict[str, str]]:
+    """Read the OpenID providers: a JSON list of id, name, server_url, client_id and secret; raises ConfigError."""
+    if path is None:
+        return []
+    wanted = {"id", "name", "server_url", "client_id", "secret"}
+    try:
+        rows = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"OIDC_FILE={str(path)!r} cannot be read ({type(error).__name__}).") from error
+    if not isinstance(rows, list) or any(not isinstance(row, dict) or set(row) != wanted for row in rows):
+        raise ConfigError(f"OIDC_FILE={str(path)!r} must be a JSON list of objects with {', '.join(sorted(wanted))}.")
+    return rows
 
 
 # Without a URL (a management command run by hand before `make run`), Django starts but any query says what is missing.
@@ -153,6 +174,15 @@ AUTHENTICATION_BACKENDS = [
     "backoffice.backends.BreakGlassBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: no database row for visitors
+# django-allauth only speaks OpenID Connect; accounts, sign-in and sign-up are ours (accounts/views/social.py).
+OIDC_PROVIDERS = providers_from_file(CONFIG.oidc_file)
+SOCIALACCOUNT_ADAPTER = "accounts.views.social.PortalSocialAdapter"
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*"]
 #: More leaked passwords than the built-in list: a file made by `manage.py build_breached_list`.
 BREACHED_FILE = CONFIG.var_dir / "breached.bin"
 LOGIN_URL = "/signin"

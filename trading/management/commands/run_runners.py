@@ -1,4 +1,4 @@
-"""``manage.py run_runners``: the light loops in one process: outbox relay, listings to the engine, session clock, the engine's heartbeat."""
+"""``manage.py run_runners``: the light loops in one process: outbox relay, listings to the engine, session clock, the engine's heartbeat, tidying."""
 
 import logging
 import signal
@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from accounts.services.housekeeping import identity_tidy
 from brokerage.kernel.clock import SYSTEM_CLOCK
 from brokerage.platform.health import heartbeat, mark_ready
 from brokerage.platform.outbox import CHANNEL, OutboxRelay, outbox_backlog
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
 SESSIONS_S = 5.0
+TIDY_S = 600.0
 WAKE_S = 0.5
 
 
@@ -44,7 +46,7 @@ class Command(BaseCommand):
         relay = OutboxRelay()
         synced = False
         ready = False
-        next_beat = next_sessions = 0.0
+        next_beat = next_sessions = next_tidy = 0.0
         while not self._stopped:
             try:
                 if not synced:
@@ -63,6 +65,9 @@ class Command(BaseCommand):
                 if now >= next_sessions:
                     next_sessions = now + SESSIONS_S
                     sessions_apply(get_engine_client(), SYSTEM_CLOCK.now_ns())
+                if now >= next_tidy:
+                    next_tidy = now + TIDY_S
+                    identity_tidy()
                 self._wait()
             except (EngineUnavailable, ListingError) as error:
                 synced = False

@@ -1,0 +1,177 @@
+"""OpenID Connect: django-allauth speaks the protocol (state, PKCE, code for tokens), the services decide what it means.
+
+The id token's signature, issuer, audience and times are always verified here, though it comes over a direct line; nothing but the id token is
+believed. allauth's own accounts, sign-in and sign-up are never reached: the adapter answers before them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
+from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.selectors.factors import second_factor_enrolled
+from accounts.services import social
+from accounts.services.sign_in import pending_begin, sign_in_complete
+from accounts.services.step_up import step_up, step_up_required
+from accounts.views.common import own_session, refused_page
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.throttling import client_address, throttle_demand
+
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+CLAIMS = ("iss", "sub", "aud", "exp", "iat")
+LEEWAY_S = 30
+
+
+def providers() -> list[dict[str, str]]:
+    """The providers of this installation: id and name."""
+    return [{"id": row["id"], "name": row["name"]} for row in settings.OIDC_PROVIDERS]
+
+
+class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
+    """allauth's client, with an id token that is verified like one from a stranger."""
+
+    def _decode_id_token(self, app: SocialApp, id_token: str) -> dict[str, Any]:
+        try:
+            kid = jwt.get_unverified_header(id_token).get("kid")
+            with get_adapter().get_requests_session() as session:
+                answer = session.get(self.openid_config["jwks_uri"])
+                answer.raise_for_status()
+                keys = jwt.PyJWKSet.from_dict(answer.json())
+            key = keys[kid]
+            data: dict[str, Any] = jwt.decode(
+                id_token,
+                key,
+                algorithms=list(ALGORITHMS),
+                audience=app.client_id,
+                issuer=self.openid_config["issuer"],
+                leeway=LEEWAY_S,
+                options={"require": list(CLAIMS)},
+            )
+        except (jwt.PyJWTError, KeyError, ValueError) as error:
+            raise OAuth2Error("The id token does not verify.") from error
+        if data.get("azp", app.client_id) != app.client_id:
+            raise OAuth2Error("The id token is for another client.")
+        return data
+
+    def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> SocialLogin:
+        """Take the id token alone; without one there is no sign-in."""
+        id_token = kwargs["response"].get("id_token")
+        if not isinstance(id_token, str):
+            raise OAuth2Error("There is no id token.")
+        return self.get_provider().sociallogin_from_response(request, self._decode_id_token(app, id_token))
+
+
+class PortalSocialAdapter(DefaultSocialAccountAdapter):
+    """Takes over as soon as allauth knows who it is, or that something went wrong."""
+
+    def list_apps(self, request: HttpRequest, provider: Any = None, client_id: Any = None) -> list[SocialApp]:
+        """The providers of the settings; none are kept in the database, where their secrets would lie open."""
+        return [
+            SocialApp(
+                provider="openid_connect",
+                provider_id=row["id"],
+                name=row["name"],
+                client_id=row["client_id"],
+                secret=row["secret"],
+                settings={"server_url": row["server_url"]},
+            )
+            for row in settings.OIDC_PROVIDERS
+            if provider in (None, "openid_connect", row["id"]) and client_id in (None, row["client_id"])
+        ]
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Decide here, always."""
+        data = sociallogin.account.extra_data
+        claim = social.Claim(
+            sociallogin.account.provider,
+            sociallogin.account.uid,
+            str(data.get("email") or ""),
+            data.get("email_verified") is True,
+            str(data.get("name") or ""),
+        )
+        target = str((sociallogin.state or {}).get("next") or "/")
+        if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+            target = "/"
+        raise ImmediateHttpResponse(_arrived(request, claim, target))
+
+    def on_authentication_error(self, request: HttpRequest, provider: Any, *args: Any, **options: Any) -> None:
+        """A cancelled, forged or failed sign-in."""
+        raise ImmediateHttpResponse(refused_page(request, RejectedError(RejectCode.SOCIAL_REFUSED)))
+
+
+def _arrived(request: HttpRequest, claim: social.Claim, target: str) -> HttpResponse:
+    try:
+        if request.user.is_authenticated:
+            step_up_required(request, "security")
+            social.social_link(user=request.user, claim=claim, keep_session=own_session(request))
+            messages.success(request, "Linked. You can sign in with it from now on.")
+            return redirect("security")
+        user = social.linked_user(claim) or social.user_from_claim(claim)
+        if user is None:
+            social.pending_set(request.session, claim)
+            messages.info(
+                request, "You have an account with this address already: sign in to it once, and the two are linked."
+            )
+            return redirect(f"{reverse('signin')}?{urlencode({'email': claim.email})}")
+        if second_factor_enrolled(user.pk):
+            pending_begin(request, user)
+            return redirect(f"{reverse('second-step')}?{urlencode({'next': target})}")
+        sign_in_complete(request, user, method=claim.provider)
+    except RejectedError as error:
+        return refused_page(request, error)
+    return redirect(target)
+
+
+def _provider_demand(provider: str) -> None:
+    if provider not in {row["id"] for row in providers()}:
+        raise Http404
+
+
+@never_cache
+@require_GET
+def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Send the browser to the provider."""
+    _provider_demand(provider_id)
+    try:
+        throttle_demand("login_address", client_address(request))
+    except RejectedError as error:
+        return refused_page(request, error)
+    return OAuth2LoginView.adapter_view(VerifyingAdapter(request, provider_id))(request)
+
+
+@never_cache
+@require_GET
+def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """The browser comes back with a code."""
+    _provider_demand(provider_id)
+    return OAuth2CallbackView.adapter_view(VerifyingAdapter(request, provider_id))(request)
+
+
+@login_required
+@step_up("security")
+@require_POST
+def unlink(request: HttpRequest, provider: str) -> HttpResponse:
+    """Forget a link."""
+    try:
+        social.social_unlink(user=request.user, provider=provider, keep_session=own_session(request))  # type: ignore[arg-type]
+    except RejectedError as error:
+        return refused_page(request, error)
+    messages.success(request, "The link is removed.")
+    return redirect("security")
