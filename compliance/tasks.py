@@ -91,4 +91,6 @@ def kyc_clock() -> None:
         clock.grace_end()
         clock.reviews_begin()
         for document_id in KycDocument.objects.filter(state="quarantined").values_list("pk", flat=True)[:BATCH]:
-            documents.quarantine_rescan(document_id)
+            if documents.quarantine_rescan(document_id).state == KycDocument.State.QUARANTINED:
+                # The scanner is still away: asking a hundred times more would only take a hundred time-outs.
+                break

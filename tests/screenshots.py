@@ -45,6 +45,8 @@ PRIVATE = {
     "portfolio": "/portfolio",
     "ledger": "/account/ledger",
     "profile": "/profile",
+    "onboarding": "/onboarding",
+    "onboarding-document": "/onboarding/steps/id_document",
 }
 SIZES = {"1440": (1440, 900), "360": (360, 740)}
 

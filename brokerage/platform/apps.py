@@ -9,3 +9,7 @@ class PlatformConfig(AppConfig):
     name = "brokerage.platform"
     label = "platform"
     verbose_name = "Platform"
+
+    def ready(self) -> None:
+        """Make our Celery application the current one in every process: else jobs go to a broker nobody runs."""
+        import brokerage.celery  # noqa: F401

@@ -233,3 +233,33 @@ def test_an_old_link_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RejectedError) as error:
         link_open(token=link_make(row, user), viewer=user)
     assert code_of(error)[0] == RejectCode.LINK_EXPIRED
+
+
+def test_the_clock_asks_a_scanner_that_is_away_once(setup: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from compliance import tasks
+
+    setup(clamd="127.0.0.1:1")
+    for _ in range(3):
+        add(client_make(), picture())
+    asked: list[int] = []
+    honest = documents.scan
+    monkeypatch.setattr(documents, "scan", lambda data: (asked.append(1), honest(data))[1])
+    tasks.kyc_clock()
+    assert len(asked) == 1
+    with clamd() as address:
+        setup(clamd=address)
+        tasks.kyc_clock()
+    assert set(KycDocument.objects.values_list("state", flat=True)) == {"stored"}
+
+
+def test_the_limits_of_every_tier_are_known_and_grow() -> None:
+    from decimal import Decimal
+
+    from compliance.policy import policy
+
+    for name in ("deposit_30d_usd", "withdrawal_day_usd"):
+        amounts = [Decimal(policy().limits(tier)[name]) for tier in range(4)]
+        assert amounts == sorted(amounts)
+    assert policy().jurisdiction_of("DE").leverage_cap == 30
+    assert policy().jurisdiction_of("US").code == "US"
+    assert policy().jurisdiction_of("BR").code == "ROW"

@@ -43,8 +43,6 @@ def _frame(case: KycCase) -> dict[str, Any]:
         "case": case,
         "tiers": policy().tiers,
         "tier": policy().tiers[case.tier],
-        "limits": policy().limits(case.tier),
-        "profile": policy().jurisdiction_of(case.user.country) if case.user.country else None,
         "checklist": checklist_of(case),
         "open_now": open_now,
         "missing": [BY_NAME[name].title for name in policy().missing(1, done)],
