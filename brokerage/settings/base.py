@@ -51,6 +51,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "brokerage.platform.middleware.RequestIdMiddleware",
+    "brokerage.platform.throttling.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.platform.web.SecurityHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
