@@ -22,10 +22,12 @@ from brokerage.platform.api_fields import StrictSerializer
 from brokerage.platform.parsers import ExactJSONParser, text_is_clean
 from brokerage.platform.policy import scope_demand
 from brokerage.platform.problems import ApiProblem, problem_handler
-from brokerage.platform.throttling import rate_headers
+from brokerage.platform.throttling import client_address, rate_headers, throttle_demand
 
 __all__ = ["ApiView", "ExactJSONParser", "Page", "idempotency_key", "page_of", "problem_handler", "query_of"]
 
+#: Refusals that a guesser meets; an expired token or a wrong clock is no guess.
+GUESSES = frozenset({RejectCode.NOT_AUTHENTICATED, RejectCode.API_KEY_INVALID, RejectCode.NONCE_USED})
 PAGE_MAX = 200
 PAGE_DEFAULT = 50
 S = TypeVar("S", bound=StrictSerializer)
@@ -49,6 +51,15 @@ class ApiView(APIView):
         if not response.has_header("Cache-Control"):
             response["Cache-Control"] = "no-store"
         return response
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who calls; credentials that are no good count against the address."""
+        try:
+            super().perform_authentication(request)
+        except ApiProblem as problem:
+            if problem.code in GUESSES:
+                throttle_demand("auth_failed", client_address(request._request))
+            raise
 
     def check_permissions(self, request: Request) -> None:
         """Besides who may: what the scopes of an API key cover."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.models import DataKey
@@ -91,11 +91,14 @@ def keyring_add(path: Path, key_id: str) -> None:
 
 def keyring_drop(path: Path, key_id: str) -> None:
     """Take a retired key out of the file; CryptoError while it is current or wraps anything."""
-    document = json.loads(path.read_text())
-    if key_id == document["current"] or DataKey.objects.filter(kek_id=key_id, destroyed_at=None).exists():
-        raise CryptoError(f"The key {key_id!r} is still in use.")
-    document["keys"].pop(key_id, None)
-    private_file_write(path, document)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Waits for whoever is making a data key and keeps others from it until the file is written: see _key_for.
+        cursor.execute(f'LOCK TABLE "{DataKey._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
+        document = json.loads(path.read_text())
+        if key_id == document["current"] or DataKey.objects.filter(kek_id=key_id, destroyed_at=None).exists():
+            raise CryptoError(f"The key {key_id!r} is still in use.")
+        document["keys"].pop(key_id, None)
+        private_file_write(path, document)
     keyring_forget()
 
 
@@ -134,6 +137,20 @@ def private_file_write(path: Path, document: dict[str, object]) -> None:
 def keyring_path() -> Path:
     """Where the keyring lies."""
     return Path(settings.KEYRING_FILE)
+
+
+def keyring_fresh() -> Keyring:
+    """The keyring as its file is now; read again only when the file is another one."""
+    stat = keyring_path().stat() if keyring_path().exists() else None
+    if stat is None or (stat.st_mtime_ns, stat.st_ino) != _ring_mark.get("mark"):
+        keyring.cache_clear()
+        if stat is not None:
+            # Before reading: a change in between is seen the next time.
+            _ring_mark["mark"] = (stat.st_mtime_ns, stat.st_ino)
+    return keyring()
+
+
+_ring_mark: dict[str, tuple[int, int]] = {}
 
 
 @lru_cache(maxsize=1)
@@ -178,11 +195,17 @@ def _key_for(owner: str) -> int:
     found = DataKey.objects.filter(owner=owner, destroyed_at=None).values_list("pk", flat=True).first()
     if found is not None:
         return found
-    ring = keyring()
-    wrapped = ring.wrap(secrets.token_bytes(KEY_BYTES), owner)
+    data_key = secrets.token_bytes(KEY_BYTES)
     try:
         with transaction.atomic():
-            return DataKey.objects.create(owner=owner, kek_id=ring.current, wrapped=wrapped).pk
+            ring = keyring_fresh()
+            row = DataKey.objects.create(owner=owner, kek_id=ring.current, wrapped=ring.wrap(data_key, owner))
+            # From here on keyring_drop waits for this transaction. If it came first, its file has no such key any more.
+            ring = keyring_fresh()
+            if row.kek_id not in ring.keys:
+                row.kek_id, row.wrapped = ring.current, ring.wrap(data_key, owner)
+                row.save(update_fields=["kek_id", "wrapped"])
+            return row.pk
     except IntegrityError:
         # Another transaction made it at the same moment.
         return DataKey.objects.get(owner=owner, destroyed_at=None).pk
@@ -232,7 +255,7 @@ def owner_key_destroy(owner: str) -> bool:
 
 def rewrap_batch(after_id: int, limit: int = 1_000) -> int | None:
     """Wrap up to ``limit`` data keys of retired KEKs under the current one; the last id done, None when none is left."""
-    ring = keyring()
+    ring = keyring_fresh()
     with transaction.atomic():
         rows = list(
             DataKey.objects.select_for_update(skip_locked=True)
@@ -240,12 +263,19 @@ def rewrap_batch(after_id: int, limit: int = 1_000) -> int | None:
             .exclude(kek_id=ring.current)
             .order_by("pk")[:limit]
         )
-        for row in rows:
-            assert row.wrapped is not None  # noqa: S101 - not destroyed
-            row.wrapped = ring.wrap(ring.unwrap(bytes(row.wrapped), row.kek_id, row.owner), row.owner)
-            row.kek_id = ring.current
-        DataKey.objects.bulk_update(rows, ["wrapped", "kek_id"])
+        wrapped = [ring.wrap(ring.unwrap(bytes(row.wrapped or b""), row.kek_id, row.owner), row.owner) for row in rows]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f'UPDATE "{DataKey._meta.db_table}" AS d SET wrapped = v.wrapped, kek_id = %s '  # noqa: S608
+                "FROM unnest(%s::bigint[], %s::bytea[]) AS v (id, wrapped) WHERE d.id = v.id",
+                [ring.current, [row.pk for row in rows], wrapped],
+            )
     return rows[-1].pk if rows else None
+
+
+def rewrap_left() -> int:
+    """How many data keys are wrapped by a KEK that is not the current one."""
+    return DataKey.objects.filter(destroyed_at=None).exclude(kek_id=keyring_fresh().current).count()
 
 
 def blind_index(value: str, purpose: str) -> bytes:

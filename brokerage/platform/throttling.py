@@ -8,13 +8,16 @@ is kept from cancelling. Leaves limits of sockets to the consumers and of orders
 from __future__ import annotations
 
 import hashlib
+import hmac
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -48,6 +51,8 @@ BUDGETS: dict[str, Budget] = {
     "login": Budget(10, 60, fail_closed=True),
     "login_address": Budget(60, 60, fail_closed=True),
     "refresh": Budget(60, 60),
+    # Requests with credentials that are no good, per address: guessing is slow, a client with an old token is not stopped at once.
+    "auth_failed": Budget(100, 60),
     "register": Budget(10, 3600, fail_closed=True),
     # Mails to one address, and mails caused by one peer.
     "mail": Budget(5, 3600, fail_closed=True),
@@ -158,7 +163,9 @@ def throttle_demand(scope: str, identity: str) -> Standing:
 
 def identity_hash(text: str) -> str:
     """A short name for something that should not be readable in a key, such as an e-mail address."""
-    return hashlib.sha256(text.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    value = text.strip().lower().encode("utf-8", "surrogatepass")
+    # Keyed: without the secret nobody can try addresses against what is seen in Valkey or a log.
+    return hmac.new(b"identity\0" + settings.SECRET_KEY.encode(), value, hashlib.sha256).hexdigest()[:24]
 
 
 def client_address(request: Any) -> str:
@@ -174,13 +181,27 @@ def _headers(standing: Standing) -> dict[str, str]:
     }
 
 
-def rate_headers(request: Request) -> dict[str, str]:
+def rate_headers(request: Request | HttpRequest) -> dict[str, str]:
     """RateLimit-* of the budget this request was counted in; one that was refused before is counted as an address's."""
     base = getattr(request, "_request", request)
     standing: Standing | None = getattr(base, "rate_standing", None)
     if standing is None:
         standing = throttle_hit("anonymous", client_address(base))
     return _headers(standing)
+
+
+class RateHeadersMiddleware:
+    """Put RateLimit-* on answers below /api/ that no view gave: documents, faults, addresses that do not exist."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.path.startswith("/api/") and not response.has_header("RateLimit-Limit"):
+            for name, value in rate_headers(request).items():
+                response[name] = value
+        return response
 
 
 class PolicyThrottle(BaseThrottle):

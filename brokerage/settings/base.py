@@ -57,6 +57,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "brokerage.platform.middleware.RequestIdMiddleware",
+    "brokerage.platform.throttling.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.platform.web.SecurityHeadersMiddleware",
     # Before everything that may answer by itself (files, the staff gate), so that those answers have the header too.

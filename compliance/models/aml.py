@@ -34,6 +34,11 @@ class SanctionsList(models.Model):
         return f"{self.source} {self.digest[:8]}"
 
 
+def _nothing() -> list[str]:
+    """An empty list: inside the class below ``list`` is a column."""
+    return []
+
+
 class ListedParty(models.Model):
     """A party on a version of a list."""
 
@@ -41,8 +46,8 @@ class ListedParty(models.Model):
     ent_num = models.IntegerField()
     kind = models.CharField(max_length=12)
     programs = models.CharField(max_length=300, blank=True, default="")
-    births = models.JSONField(default=list, help_text="ISO dates or years as far as known")
-    countries = models.JSONField(default=list, help_text="Country names as printed")
+    births = models.JSONField(default=_nothing, help_text="ISO dates or years as far as known")
+    countries = models.JSONField(default=_nothing, help_text="Country names as printed")
     remarks = models.TextField(blank=True, default="")
     digest = models.CharField(max_length=64, help_text="Of everything known: equal means unchanged")
 
