@@ -53,6 +53,8 @@ class Config:
     rate_scale: int
     test_db_suffix: str
     browser_path: str
+    audit_dir: Path
+    audit_copy_dir: Path | None
 
     @property
     def production(self) -> bool:
@@ -173,6 +175,9 @@ def load_config(environ: Mapping[str, str]) -> Config:
         rate_scale=_whole(environ, "RATE_SCALE", 1, 1, 10_000),
         test_db_suffix=_text(environ, "TEST_DB_SUFFIX", ""),
         browser_path=_text(environ, "CHROMIUM", ""),
+        # Signed checkpoints of the audit trail go to files here and, when given, to a second folder (another disk, a mounted store).
+        audit_dir=Path(_text(environ, "AUDIT_DIR", str(var_dir / "audit" / "checkpoints"))).resolve(),
+        audit_copy_dir=Path(copy).resolve() if (copy := _text(environ, "AUDIT_COPY_DIR", "")) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Django app: Evidence. Empty until the audit trail and KYC arrive; it is here so that the layer rule already covers it."""
+"""Django app: Evidence: the audit trail."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,11 @@ class ComplianceConfig(AppConfig):
 
     name = "compliance"
     verbose_name = "Compliance"
+
+    def ready(self) -> None:
+        """Hang the sequencer and the engine's anchors into the runners."""
+        from brokerage.platform.loops import loop_register
+        from compliance.audit import anchors, recorder
+
+        loop_register("audit", recorder.recorder_turn, every_s=0.25)
+        loop_register("audit-anchor", anchors.journal_anchor, every_s=anchors.EVERY_S)

@@ -1,1 +1,5 @@
-"""Models of compliance: none yet."""
+"""Models of compliance."""
+
+from compliance.models.audit import AuditCheckpoint, AuditEntry, AuditNode
+
+__all__ = ["AuditCheckpoint", "AuditEntry", "AuditNode"]
