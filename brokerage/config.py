@@ -67,6 +67,8 @@ class Config:
     #: Staff need a second factor. Only the demo may do without.
     staff_second_factor: bool
     oidc_file: Path | None
+    audit_dir: Path
+    audit_copy_dir: Path | None
 
     @property
     def production(self) -> bool:
@@ -255,6 +257,9 @@ def load_config(environ: Mapping[str, str]) -> Config:
         staff_second_factor=_staff_second_factor(environ, demo=demo, env=env),
         # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
         oidc_file=Path(oidc).resolve() if (oidc := _text(environ, "OIDC_FILE", "")) else None,
+        # Signed checkpoints of the audit trail go to files here and, when given, to a second folder (another disk, a mounted store).
+        audit_dir=Path(_text(environ, "AUDIT_DIR", str(var_dir / "audit" / "checkpoints"))).resolve(),
+        audit_copy_dir=Path(copy).resolve() if (copy := _text(environ, "AUDIT_COPY_DIR", "")) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Django app: Evidence: who clients are, what was screened, what was decided and why."""
+"""Django app: Evidence: who clients are, what was screened and decided, and the audit trail of everything."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,11 @@ class ComplianceConfig(AppConfig):
 
     name = "compliance"
     verbose_name = "Compliance"
+
+    def ready(self) -> None:
+        """Hang the sequencer and the engine's anchors into the runners."""
+        from brokerage.platform.loops import loop_register
+        from compliance.audit import anchors, recorder
+
+        loop_register("audit", recorder.recorder_turn, every_s=0.25)
+        loop_register("audit-anchor", anchors.journal_anchor, every_s=anchors.EVERY_S)

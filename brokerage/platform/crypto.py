@@ -216,9 +216,15 @@ def _aad(owner: str, table: str, row: str, field: str) -> bytes:
     return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
 
 
-def seal(data: bytes | str, *, owner: str, table: str, row: str, field: str) -> bytes:
+def owner_key(owner: str) -> int:
+    """The id of an owner's data key, made where there is none: for ``seal`` when one owner seals many fields at once."""
+    return _key_for(owner)
+
+
+def seal(data: bytes | str, *, owner: str, table: str, row: str, field: str, key_id: int | None = None) -> bytes:
     """Encrypt for one place. ``row`` is the row's own id, so make it before saving (UUID or ULID)."""
-    key_id = _key_for(owner)
+    if key_id is None:
+        key_id = _key_for(owner)
     _, key = _data_key(key_id)
     nonce = secrets.token_bytes(NONCE_BYTES)
     plain = data.encode() if isinstance(data, str) else data

@@ -248,6 +248,7 @@ KEYRING_FILE = CONFIG.keyring_file
 JWT_KEYS_FILE = CONFIG.jwt_keys_file
 # In production the file is given; a fresh one beside an old database would open nothing.
 KEYRING_MAKE = not CONFIG.production
+AUDIT_DIRS = [folder for folder in (CONFIG.audit_dir, CONFIG.audit_copy_dir) if folder]
 API_RATE_SCALE = CONFIG.rate_scale
 SPECTACULAR_SETTINGS = {
     "TITLE": "Brokerage API",

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('compliance', '0001_initial'),
+        ('compliance', '0001_audit'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -13,6 +13,7 @@ from django.db import connection
 from accounts.services.housekeeping import identity_tidy
 from brokerage.kernel.clock import SYSTEM_CLOCK
 from brokerage.platform.health import heartbeat, mark_ready
+from brokerage.platform.loops import loops_start
 from brokerage.platform.outbox import CHANNEL, OutboxRelay, outbox_backlog
 from trading.engine.gateway import EngineStatus, EngineUnavailable
 from trading.services.engine_access import get_engine_client
@@ -43,6 +44,13 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        stop_loops = loops_start()
+        try:
+            self._run()
+        finally:
+            stop_loops()
+
+    def _run(self) -> None:
         relay = OutboxRelay()
         synced = False
         ready = False
