@@ -97,11 +97,16 @@ class LiveEngine(Child):
     """The engine process and a client of it."""
 
     def __init__(self, var: Path, durability: str = "os") -> None:
+        from django.conf import settings
+
         self.socket_path = str(var / "e.sock")
         environment = {
             **os.environ,
             "BROKERAGE_ENV": "test",
             "BROKERAGE_VAR": str(var),
+            # One set of keys for this process and its children: tokens and sealed fields pass between them.
+            "KEYRING_FILE": str(settings.KEYRING_FILE),
+            "JWT_KEYS_FILE": str(settings.JWT_KEYS_FILE),
             "JOURNAL_DIR": str(var / "journal"),
             "ENGINE_SOCKET": self.socket_path,
             "DURABILITY": durability,
