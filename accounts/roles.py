@@ -45,7 +45,9 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
             (*_MARKETS, *_TRADES, *_ACCOUNTS, *_MONEY, *_CLIENTS, *_EVERY_CLIENT, "accounts.view_user",
              "backoffice.request_account", "backoffice.approve_account", "backoffice.approve_role",
              "backoffice.review_access", "backoffice.view_breakglass", "backoffice.view_rolegrant",
-             "backoffice.view_viewas", "backoffice.view_as_client", "backoffice.break_glass", "compliance.decide_kyc")
+             "backoffice.view_viewas", "backoffice.view_as_client", "backoffice.break_glass", "compliance.decide_kyc",
+             "compliance.view_kyccase", "compliance.view_auditentry", "accounts.view_changerequest",
+             "accounts.decide_changerequest")
         ),
         FINANCE: frozenset(
             (*_MARKETS, *_ACCOUNTS, *_MONEY, *_CLIENTS, *_EVERY_CLIENT, "backoffice.request_money",

@@ -55,6 +55,15 @@ ROUTES: dict[str, dict[str, str]] = {
     "api-ledger": {"GET": READ},
     "api-ledger-csv": {"GET": READ},
     "api-positions": {"GET": READ},
+    # Who a client is, and what staff decide, is for people.
+    "api-onboarding": {"GET": PERSON},
+    "api-onboarding-appeal": {"POST": PERSON},
+    "api-onboarding-documents": {"GET": PERSON, "POST": PERSON},
+    "api-onboarding-step": {"PUT": PERSON},
+    "api-onboarding-submit": {"POST": PERSON},
+    "api-desk-approvals": {"GET": PERSON, "POST": PERSON},
+    "api-desk-approval": {"GET": PERSON},
+    "api-desk-decision": {"POST": PERSON},
 }
 
 
