@@ -9,6 +9,7 @@ from brokerage.platform import web
 urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("marketdata.api.urls")),
+    path("api/v1/", include("compliance.api.urls")),
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
@@ -19,6 +20,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("marketdata.urls")),
     path("", include("trading.urls")),
+    path("", include("compliance.urls")),
 ]
 
 handler400 = "brokerage.platform.web.page_400"
