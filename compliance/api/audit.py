@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -201,7 +202,7 @@ class ExportView(OfficerView):
     throttle_scopes = {"GET": "download"}
 
     @documented(
-        answer=serializers.CharField(), problems=(404,), tag="audit", operation="audit_export", summary="Export as JSONL",
+        answer=OpenApiTypes.STR, problems=(404,), tag="audit", operation="audit_export", summary="Export as JSONL",
         media="application/jsonl",
     )  # fmt: skip
     def get(self, request: Request) -> StreamingHttpResponse:
