@@ -3,7 +3,6 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokerage.platform import web
@@ -16,8 +15,6 @@ urlpatterns = [
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
-    # The administration has no sign-in of its own: one door, with the second factor and the lockout.
-    path(f"{settings.ADMIN_PATH}/login/", RedirectView.as_view(pattern_name="signin", query_string=True)),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
     path("health/live", web.health_live, name="health-live"),
     path("health/ready", web.health_ready, name="health-ready"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from compliance.views import officers, onboarding
+from compliance.views import officers, onboarding, proof
 
 urlpatterns = [
     path("compliance/kyc", officers.queue, name="kyc-queue"),
@@ -16,4 +16,6 @@ urlpatterns = [
     path("onboarding/status", onboarding.status, name="onboarding-status"),
     path("onboarding/submit", onboarding.submit, name="onboarding-submit"),
     path("onboarding/steps/<slug:name>", onboarding.step, name="onboarding-step"),
+    path("proof", proof.proof, name="proof"),
+    path("proof/verify_audit.py", proof.verifier, name="proof-verifier"),
 ]

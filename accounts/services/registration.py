@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from accounts.services.trading_accounts import account_open
+from brokerage.platform.audit import record
 from brokerage.platform.jobs import enqueue
 
 
@@ -28,6 +29,7 @@ def user_register(*, email: str, password: str, display_name: str = "", country:
         with transaction.atomic():
             candidate.save()
             account_open(user=candidate)
+            record("user.registered", object_type="user", object_id=candidate.pk, subject=candidate.pk)
             enqueue("accounts.tasks.mail_welcome", user_id=str(candidate.pk))
     except IntegrityError:
         # Two registrations at the same moment: the other was first.

@@ -12,11 +12,13 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
+from django_otp import DEVICE_ID_SESSION_KEY
 
 from accounts.models import Balance, ChangeRequest, DataExport, Deposit, LedgerEntry, TradingAccount, User
 from accounts.services import closing
 from accounts.services.closing import user_close
 from accounts.services.personal import change_decide, personal_change, personal_get
+from accounts.services.second_factor import totp_begin
 from accounts.services.token_families import family_begin
 from accounts.services.trading_accounts import account_open
 from accounts.tests.test_recovery_and_mail import PASSWORD, signed_in
@@ -133,10 +135,21 @@ def test_the_api_sends_a_new_country_to_approval(user: User) -> None:
     assert AuditPending.objects.filter(action="profile.changed").get().after == {"display_name": "Anna"}
 
 
+def factor_given(client: Client, user: User) -> None:
+    """As if the second factor had been given in this session: the administration asks for it."""
+    device = totp_begin(user=user)
+    device.confirmed = True
+    device.save(update_fields=["confirmed"])
+    session = client.session
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+    session.save()
+
+
 def test_an_officer_decides_in_the_administration(user: User, officer: User) -> None:
     officer.user_permissions.add(Permission.objects.get(codename="view_changerequest"))
     personal_change(user=user, values={"country": "DE"})
     client = signed_in(officer)
+    factor_given(client, officer)
     request = ChangeRequest.objects.get()
     detail = client.get(f"/admin/accounts/changerequest/{request.pk}/change/")
     assert b"country: DE" in detail.content

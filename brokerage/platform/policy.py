@@ -55,6 +55,12 @@ ROUTES: dict[str, dict[str, str]] = {
     "api-ledger": {"GET": READ},
     "api-ledger-csv": {"GET": READ},
     "api-positions": {"GET": READ},
+    "api-audit-checkpoint": {"GET": PUBLIC},
+    "api-audit-consistency": {"GET": PUBLIC},
+    "api-audit-entries": {"GET": PERSON},
+    "api-audit-entry": {"GET": PERSON},
+    "api-audit-inclusion": {"GET": PERSON},
+    "api-audit-export": {"GET": PERSON},
     # Who a client is, and what staff decide, is for people.
     "api-onboarding": {"GET": PERSON},
     "api-onboarding-appeal": {"POST": PERSON},

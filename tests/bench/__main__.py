@@ -23,6 +23,7 @@ ALONE = {
     "engine": ("-m", "trading.engine.bench"),
     "screening": ("-m", "tests.bench.screening_bench"),
 }
+IN_DATABASE = {"projector": "bench_projector", "audit": "bench_audit"}
 LIVE = {
     "rest": ("-m", "tests.bench.rest_bench", "--url"),
     "hub": ("-m", "tests.bench.hub_bench", "--url"),
@@ -43,16 +44,16 @@ def run(name: str, arguments: tuple[str, ...], environment: dict[str, str] | Non
     return json.loads(path.read_text())
 
 
-def projector() -> Any:
-    """The projector against a database of its own."""
-    print("\n== projector", flush=True)
+def in_database(name: str, command: str) -> Any:
+    """A management command that prints JSON, against a database of its own."""
+    print(f"\n== {name}", flush=True)
     with EmbeddedServers(OUT / "servers") as servers:
         environment = os.environ | {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "-v0", "--noinput"], cwd=ROOT, env=environment, check=True
         )
         done = subprocess.run(
-            [sys.executable, "manage.py", "bench_projector"],
+            [sys.executable, "manage.py", command],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -65,7 +66,7 @@ def projector() -> Any:
 
 def main() -> int:
     """Run the chosen parts."""
-    parts = (*ALONE, "projector", *LIVE)
+    parts = (*ALONE, *IN_DATABASE, *LIVE)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(parts))
     chosen = parser.parse_args().only.split(",")
@@ -77,8 +78,9 @@ def main() -> int:
     for name, arguments in ALONE.items():
         if name in chosen:
             results[name] = run(name, arguments)
-    if "projector" in chosen:
-        results["projector"] = projector()
+    for name, command in IN_DATABASE.items():
+        if name in chosen:
+            results[name] = in_database(name, command)
     if set(LIVE) & set(chosen):
         with LivePlatform(demo_rate=60) as live:
             for name, arguments in LIVE.items():

@@ -48,7 +48,8 @@ def test_every_operation_names_its_problems(tmp_path: Path) -> None:
 def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
     wanted = {
         "accounts", "accounts/{number}", "api-keys", "api-keys/{id}", "auth/sign-ins", "auth/sign-ins/{family_id}",
-        "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances",
+        "audit/checkpoint", "audit/consistency", "audit/entries", "audit/entries/{seq}", "audit/entries/{seq}/proof",
+        "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances",
         "desk/approvals", "desk/approvals/{approval_id}", "desk/approvals/{approval_id}/decision", "errors",
         "onboarding", "onboarding/appeal", "onboarding/documents", "onboarding/steps/{step}", "onboarding/submit",
         "executions", "executions.csv", "instruments", "instruments/{symbol}", "instruments/{symbol}/book",

@@ -1,0 +1,215 @@
+"""REST of the audit trail: checkpoint and consistency for everybody; entries, inclusion proofs and the export for compliance officers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.api import ApiView, Page, listing, query_of
+from brokerage.platform.api_fields import PageQuery, StrictSerializer, StrictText, WholeNumber
+from brokerage.platform.api_schema import documented, list_of
+from brokerage.platform.problems import ApiProblem
+from compliance.audit.export import export_lines
+from compliance.audit.signing import signer
+from compliance.selectors import audit
+
+PAGE = Page("audit", 1)
+SEQ_MAX = 2**53 - 1
+
+
+class NoQuery(StrictSerializer):
+    """Takes no parameters."""
+
+
+class ConsistencyQuery(StrictSerializer):
+    """Two sizes of signed trees."""
+
+    older = WholeNumber(low=1, high=SEQ_MAX, help_text="Size of the older tree.")
+    newer = WholeNumber(low=1, high=SEQ_MAX, help_text="Size of the newer tree.")
+
+
+class EntriesQuery(PageQuery):
+    """Filters of the list; all must fit."""
+
+    actor = StrictText(max_length=64, required=False)
+    object_type = StrictText(max_length=64, required=False)
+    object_id = StrictText(max_length=128, required=False)
+    action = StrictText(max_length=64, required=False)
+
+
+class CheckpointBody(serializers.Serializer[Any]):
+    """A signed note and the keys to check it with."""
+
+    size = serializers.CharField()
+    note = serializers.CharField(help_text="C2SP signed note.")
+    public_key = serializers.CharField(help_text="Ed25519, base64.")
+    previous_keys = serializers.ListField(child=serializers.CharField())
+
+
+class ConsistencyBody(serializers.Serializer[Any]):
+    """An RFC 9162 consistency proof."""
+
+    to = serializers.IntegerField()
+    path = serializers.ListField(child=serializers.CharField())
+
+    def get_fields(self) -> dict[str, Any]:
+        """``from`` is a word of Python's own, so it is added here."""
+        return {"from": serializers.IntegerField(), **super().get_fields()}
+
+
+class InclusionBody(serializers.Serializer[Any]):
+    """An RFC 9162 inclusion proof with what its leaf is made of."""
+
+    seq = serializers.IntegerField()
+    size = serializers.IntegerField()
+    canonical = serializers.CharField()
+    prev_hash = serializers.CharField()
+    entry_hash = serializers.CharField()
+    path = serializers.ListField(child=serializers.CharField())
+    checkpoint = serializers.CharField()
+
+
+class EntryRow(serializers.Serializer[Any]):
+    """An entry as a list shows it."""
+
+    seq = serializers.CharField()
+    time = serializers.CharField()
+    actor_type = serializers.CharField()
+    actor = serializers.CharField()
+    on_behalf_of = serializers.CharField()
+    action = serializers.CharField()
+    object_type = serializers.CharField()
+    object_id = serializers.CharField()
+    subject = serializers.CharField()
+    request_id = serializers.CharField()
+    entry_hash = serializers.CharField()
+
+
+class EntryBody(EntryRow):
+    """An entry with its opened payload."""
+
+    state = serializers.ChoiceField(choices=("open", "erased", "unreadable"))
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+    reason = serializers.CharField()
+    ip = serializers.CharField()
+
+
+class OfficerView(ApiView):
+    """For staff who may see the audit trail; 2012 for everybody else."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse whoever may not."""
+        super().initial(request, *args, **kwargs)
+        if not (request.user.is_staff and request.user.has_perm("compliance.view_auditentry")):
+            raise ApiProblem(RejectCode.PERMISSION_DENIED)
+
+
+class CheckpointView(ApiView):
+    """The newest checkpoint."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    @documented(
+        answer=CheckpointBody, public=True, problems=(404,), tag="audit", operation="audit_checkpoint",
+        summary="Newest signed checkpoint",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """Show it with the public keys."""
+        query_of(request, NoQuery)
+        point, keys = audit.checkpoint_latest(), signer()
+        return Response(
+            {
+                "size": str(point.size),
+                "note": point.note,
+                "public_key": keys.public_text,
+                "previous_keys": list(keys.previous),
+            }
+        )
+
+
+class ConsistencyView(ApiView):
+    """That one signed tree is the beginning of another."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    @documented(
+        answer=ConsistencyBody, public=True, problems=(404,), query=ConsistencyQuery, tag="audit",
+        operation="audit_consistency", summary="Consistency proof",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """The proof."""
+        asked = query_of(request, ConsistencyQuery)
+        return Response(audit.consistency_get(asked["older"], asked["newer"]))
+
+
+class EntriesView(OfficerView):
+    """Search."""
+
+    @documented(
+        answer=list_of("AuditEntry", EntryRow),
+        query=EntriesQuery,
+        tag="audit",
+        operation="audit_entries",
+        summary="Search entries",
+    )
+    def get(self, request: Request) -> Response:
+        """A page, newest first."""
+        asked = query_of(request, EntriesQuery)
+        names = ("actor", "object_type", "object_id", "action")
+        found = audit.entries_for(**{name: asked.get(name) or "" for name in names})
+        if asked.get("cursor"):
+            found = found.filter(seq__lt=PAGE.decode(asked["cursor"])[0])
+        rows = list(found.order_by("-seq").defer("payload")[: asked["limit"] + 1])
+        more = len(rows) > asked["limit"]
+        rows = rows[: asked["limit"]]
+        return Response(listing([audit.entry_row(row) for row in rows], PAGE.encode([rows[-1].seq]) if more else None))
+
+
+class EntryView(OfficerView):
+    """One entry."""
+
+    @documented(answer=EntryBody, problems=(404,), tag="audit", operation="audit_entry", summary="One entry")
+    def get(self, request: Request, seq: int) -> Response:
+        """With before and after."""
+        query_of(request, NoQuery)
+        return Response(audit.entry_detail(audit.entry_get(seq)))
+
+
+class InclusionView(OfficerView):
+    """That an entry is in the signed tree."""
+
+    @documented(
+        answer=InclusionBody, problems=(404,), tag="audit", operation="audit_inclusion", summary="Inclusion proof"
+    )
+    def get(self, request: Request, seq: int) -> Response:
+        """The proof, with its checkpoint."""
+        query_of(request, NoQuery)
+        return Response(audit.inclusion_get(audit.entry_get(seq)))
+
+
+class ExportView(OfficerView):
+    """The whole signed trail, for the stand-alone verifier."""
+
+    throttle_scopes = {"GET": "download"}
+
+    @documented(
+        answer=OpenApiTypes.STR, problems=(404,), tag="audit", operation="audit_export", summary="Export as JSONL",
+        media="application/jsonl",
+    )  # fmt: skip
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Every entry up to the newest checkpoint, one a line."""
+        query_of(request, NoQuery)
+        answer = StreamingHttpResponse(
+            export_lines(audit.checkpoint_latest().size), content_type="application/jsonl; charset=utf-8"
+        )
+        answer["Content-Disposition"] = 'attachment; filename="audit.jsonl"'
+        return answer

@@ -1,0 +1,61 @@
+"""``manage.py bench_audit``: chain and verify synthetic acts in one transaction that is rolled back; the figures as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from brokerage.platform.audit import Actor
+from brokerage.platform.models import AuditPending
+from compliance.audit.export import export_lines, trail_verify
+from compliance.audit.recorder import Recorder
+from compliance.audit.signing import signer
+from compliance.audit.verifier.verify_audit import Checkpoint, export_verify
+from compliance.models import AuditCheckpoint, AuditEntry
+
+
+class Command(BaseCommand):
+    """Measure the audit trail."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """How many acts."""
+        parser.add_argument("--acts", type=int, default=20_000)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run; on a trail with entries of its own the figures would be of both, so it must be empty."""
+        if AuditEntry.objects.exists():
+            self.stderr.write("The trail is not empty: measure on a database of its own.")
+            raise SystemExit(2)
+        count = options["acts"]
+        with transaction.atomic():
+            actor = Actor("staff", "17")
+            AuditPending.objects.bulk_create(
+                AuditPending(
+                    action="listing.changed", actor_type=actor.type, actor_id=actor.id, object_type="instrument",
+                    object_id=str(number), before={"n": number}, after={"n": number + 1}, ip="10.0.0.1",
+                )
+                for number in range(count)
+            )  # fmt: skip
+            started = time.perf_counter()
+            Recorder(folders=()).drain()
+            chained = time.perf_counter() - started
+            started = time.perf_counter()
+            trail_verify(signer().public)
+            in_tables = time.perf_counter() - started
+            size = AuditCheckpoint.objects.order_by("-size").values_list("size", flat=True)[0]
+            lines = list(export_lines(size))
+            points = [Checkpoint(AuditCheckpoint.objects.get(size=size).note, signer().public)]
+            started = time.perf_counter()
+            export_verify(lines, points)
+            offline = time.perf_counter() - started
+            transaction.set_rollback(True)
+        rates = {"chained": chained, "verified_in_tables": in_tables, "verified_offline": offline}
+        result = {"entries": count, **{f"{name}_per_s": round(count / took) for name, took in rates.items()}}
+        self.stdout.write(json.dumps(result, indent=2))
