@@ -18,7 +18,6 @@ from accounts.services.sessions import SEEN_EVERY, session_begin, session_seen
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.throttling import client_address
 
-DEVICE_COOKIE = "device"
 DEVICE_COOKIE_S = 365 * 86_400
 
 
@@ -36,7 +35,7 @@ class UserSessionMiddleware:
         fresh = getattr(request, "device_cookie", "")
         if fresh:
             response.set_cookie(
-                DEVICE_COOKIE,
+                settings.DEVICE_COOKIE_NAME,
                 fresh,
                 max_age=DEVICE_COOKIE_S,
                 httponly=True,

@@ -7,6 +7,7 @@ import re
 import secrets
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import KnownDevice, LoginEvent, User
@@ -27,7 +28,7 @@ def device_place(request: Any, email: str) -> Place:
     """The place a try comes from: the known device when its cookie is of one of this user's, else the address."""
     if request is None:
         return Place("local")
-    cookie = request.COOKIES.get("device", "")
+    cookie = request.COOKIES.get(settings.DEVICE_COOKIE_NAME, "")
     known = None
     if _COOKIE.fullmatch(cookie):
         known = KnownDevice.objects.filter(digest=_digest(cookie), user__email__iexact=email).values_list("pk").first()
@@ -39,7 +40,7 @@ def device_note(*, request: Any, user: User) -> None:
 
     Leaves the cookie to be set in ``request.device_cookie``.
     """
-    cookie = request.COOKIES.get("device", "")
+    cookie = request.COOKIES.get(settings.DEVICE_COOKIE_NAME, "")
     if not _COOKIE.fullmatch(cookie):
         cookie = secrets.token_urlsafe(32)
         request.device_cookie = cookie

@@ -140,6 +140,7 @@ def test_each_answer_has_a_nonce_of_its_own() -> None:
 def test_over_tls_cookies_are_bound_to_the_host_and_hsts_is_on(settings: Any) -> None:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
     settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+    settings.DEVICE_COOKIE_NAME = "__Host-device"
     settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 31_536_000, True
     client = Client()
     answer = client.get("/signin", secure=True)
@@ -147,13 +148,13 @@ def test_over_tls_cookies_are_bound_to_the_host_and_hsts_is_on(settings: Any) ->
     User.objects.create_user("u@example.test", "Correct-Horse-2026")
     signed = client.post("/signin", {"email": "u@example.test", "password": "Correct-Horse-2026"}, secure=True)
     assert signed.status_code == 302
-    for name in ("__Host-session", "__Host-csrf"):
+    for name in ("__Host-session", "__Host-csrf", "__Host-device"):
         cookie = client.cookies[name]
         assert cookie["secure"]
         assert cookie["path"] == "/"
         assert not cookie["domain"]
     assert client.cookies["__Host-session"]["httponly"]
-    assert set(client.cookies) == {"__Host-session", "__Host-csrf"}
+    assert set(client.cookies) == {"__Host-session", "__Host-csrf", "__Host-device"}
 
 
 # Frames

@@ -146,6 +146,8 @@ CHANNEL_LAYERS = {
     },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+#: Knows a browser again, so that a new one can be told to its owner (accounts/services/devices.py).
+DEVICE_COOKIE_NAME = "device"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
