@@ -159,12 +159,20 @@ def forget_caches() -> None:
     """Drop what processes remember of rows."""
     from accounts.selectors.access import accounts_forget
     from brokerage.platform.auth import users_forget
+    from brokerage.platform.crypto import keyring_forget
+    from brokerage.platform.valkey import get_valkey
     from marketdata.selectors.instruments import reference_forget
     from trading.services import order_cache
 
     order_cache._rows.clear()
+    # All tests come from one address: what one used up must not refuse the next.
+    budgets = list(get_valkey().scan_iter("th:*"))
+    if budgets:
+        get_valkey().delete(*budgets)
     accounts_forget()
     users_forget()
+    # A flushed database counts its keys from one again.
+    keyring_forget()
     reference_forget()
 
 

@@ -6,8 +6,11 @@ import itertools
 from typing import Any
 
 from django.contrib.auth.models import Permission
+from django.test import Client
+from django_otp import DEVICE_ID_SESSION_KEY
 
-from accounts.models import User
+from accounts.models import TotpDevice, User
+from accounts.services.second_factor import totp_begin
 from compliance.models import KycCase
 from compliance.services.answers import answer_save
 from compliance.services.kyc import case_open
@@ -29,6 +32,15 @@ ANSWERS: dict[str, dict[str, Any]] = {
 def client_make(**fields: Any) -> User:
     """A client who has registered and nothing more."""
     return User.objects.create_user(f"client{next(_count)}@example.test", "x", country="GB", **fields)
+
+
+def factor_given(client: Client, user: User) -> None:
+    """As if the second factor had been given in this session: staff pages ask for it."""
+    device = TotpDevice.objects.filter(user=user).first() or totp_begin(user=user)
+    TotpDevice.objects.filter(pk=device.pk).update(confirmed=True)
+    session = client.session
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+    session.save()
 
 
 def officer_make(*permissions: str) -> User:

@@ -99,7 +99,7 @@ def test_downloads_hold_what_the_lists_hold(
                 wanted = "" if shown[column] is None else str(shown[column])
                 assert text in (wanted, f"'{wanted}"), (name, column)
     orders = maker.api("GET", "orders.csv")
-    assert b",'=cmd|calc," in b"".join(orders.streaming_content)
+    assert b',"\'=cmd|calc",' in b"".join(orders.streaming_content)
 
 
 def test_status_shows_the_real_engine(live_platform: LivePlatform, taker: Trader) -> None:

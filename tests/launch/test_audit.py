@@ -34,11 +34,11 @@ def test_bandit_finds_nothing_unexplained(audit: ModuleType) -> None:
 def test_an_explanation_that_explains_nothing_and_a_new_finding_are_told(
     audit: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "PACKAGES", ("brokerage/settings",))
-    monkeypatch.setattr(audit, "JUSTIFIED", {("brokerage/settings/none.py", "B999"): "for the test"})
+    monkeypatch.setattr(audit, "PACKAGES", ("trading/demo",))
+    monkeypatch.setattr(audit, "JUSTIFIED", {("trading/demo/none.py", "B999"): "for the test"})
     complaints = audit.bandit()
-    assert "brokerage/settings/none.py B999: explained, but not found" in complaints
-    assert any(line.startswith("brokerage/settings/base.py:") and "B105" in line for line in complaints)
+    assert "trading/demo/none.py B999: explained, but not found" in complaints
+    assert any(line.startswith("trading/demo/model.py:") and "B311" in line for line in complaints)
 
 
 def test_the_bills_list_every_locked_package_with_its_hash_and_are_valid(audit: ModuleType) -> None:

@@ -146,7 +146,9 @@ def test_margin_is_the_cores_formula() -> None:
 
 
 def account(status: str, role: str) -> AccountRef:
-    return AccountRef(uuid4(), "A1", 1, "individual", "USD", status, role, datetime.now(UTC), 1, True)
+    return AccountRef(
+        uuid4(), "A1", 1, "individual", "USD", status, role, datetime.now(UTC), kyc_tier=1, trading_allowed=True
+    )
 
 
 @pytest.mark.parametrize("status", ["pending", "suspended", "closed"])
