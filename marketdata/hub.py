@@ -213,6 +213,7 @@ class Hub:
         if feed.loading is None or feed.loading.done():
             self.reloads += 1
             feed.book.lose()
+            feed.trades.hold()
             feed.loading = asyncio.get_running_loop().create_task(self._load(feed), name=f"load-{feed.symbol}")
 
     async def _load(self, feed: SymbolFeed) -> None:
@@ -246,8 +247,7 @@ class Hub:
             if self.feed_lost:
                 value["state"] = "stale"
             feed.quote.update(msgspec.json.encode({"type": "quote", **value}).decode())
-        if trades:
-            feed.trades.load([_decode_trades(row) for row in reversed(trades)])
+        feed.trades.load([_decode_trades(row) for row in reversed(trades)])
         for raw in msgspec.json.decode(candles, type=list[msgspec.Raw]) if candles else []:
             self._apply(feed, bytes(raw))
         for topic in feed.topics():

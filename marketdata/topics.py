@@ -166,22 +166,35 @@ class CandleTopic(Topic):
 class TradesTopic(Topic):
     """A ring of the last trades. The version is the id of the newest one."""
 
-    __slots__ = ("_lost", "_ring")
+    __slots__ = ("_aside", "_aside_gap", "_lost", "_ring")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._ring: deque[tuple[int, TradeRow]] = deque()
         self._lost = NEVER  # trades up to this id are not in the ring though newer clients may lack them
+        self._aside: deque[TradeRow] | None = None
+        self._aside_gap = False
+
+    def hold(self) -> None:
+        """Until ``load()``, keep new trades aside: ones before them are still to be read, and a client is told each trade in order."""
+        if self._aside is None:
+            self._aside, self._aside_gap = deque(maxlen=RING_TRADES), False
 
     def load(self, rows: list[TradeRow]) -> None:
-        """The last trades, oldest first, after a connect or a gap."""
+        """The last trades, oldest first, after a connect or a gap, joined with what came meanwhile."""
+        aside, self._aside = self._aside or (), None
         if self._ring and rows and int(rows[0].id) > self._ring[-1][0]:
             # More was traded meanwhile than the list holds: what lies between is lost to the stream.
             self._lost = int(rows[0].id) - 1
         self.update(rows)
+        self.update(list(aside), gap=self._aside_gap)
 
     def update(self, rows: list[TradeRow], *, gap: bool = False) -> None:
         """New trades, oldest first; ones already held are skipped."""
+        if self._aside is not None:
+            self._aside_gap |= gap or len(self._aside) + len(rows) > RING_TRADES
+            self._aside.extend(rows)
+            return
         newest = self._ring[-1][0] if self._ring else NEVER
         fresh = [(number, row) for row in rows if (number := int(row.id)) > newest]
         if not fresh:

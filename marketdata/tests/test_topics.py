@@ -213,6 +213,34 @@ def test_a_gap_told_by_the_publisher_is_passed_on():
     assert frame["gap"] is True
 
 
+def test_a_trade_from_the_bus_before_the_list_is_read_hides_none_of_the_list():
+    topic = TradesTopic("trades:X")
+    topic.hold()
+    topic.update(_rows(7, 9))
+    assert _taken(topic, NEVER) == ([], NEVER)
+    topic.load(_rows(3, 5, 7))
+    (frame,), version = _taken(topic, NEVER)
+    assert [row["id"] for row in frame["trades"]] == ["3", "5", "7", "9"]
+    topic.hold()  # the bus was away
+    topic.update(_rows(15))
+    assert _taken(topic, version)[0] == []
+    topic.load(_rows(7, 9, 11, 13, 15))
+    (frame,), _ = _taken(topic, version)
+    assert [row["id"] for row in frame["trades"]] == ["11", "13", "15"]
+    assert "gap" not in frame
+
+
+def test_a_gap_told_while_the_list_is_read_is_passed_on():
+    topic = TradesTopic("trades:X")
+    topic.update(_rows(1))
+    _, version = _taken(topic, NEVER)
+    topic.hold()
+    topic.update(_rows(50), gap=True)
+    topic.load([])
+    (frame,), _ = _taken(topic, version)
+    assert frame["gap"] is True
+
+
 def _candle(time, closed, close="1"):
     text = json.dumps({"time": time, "closed": closed, "close": close})
     return CandleFrame(symbol="X", frame="1m", time=time, closed=closed), text
