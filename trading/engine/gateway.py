@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import struct
 import threading
@@ -45,6 +46,8 @@ __all__ = [
 ]  # fmt: skip
 
 _CHUNK = 256
+#: How long a thread looks for its answer before it sleeps: waking a sleeping processor costs more than most answers (docs/performance.md).
+LOOK_NS = 80_000
 
 
 class _Socket:
@@ -93,7 +96,19 @@ class _Socket:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
 
-    def read(self) -> tuple[int, int, memoryview]:
+    def _look(self, size: int, look_ns: int) -> bytes:
+        """What comes within ``look_ns``, without sleeping; empty when nothing does."""
+        until = SYSTEM_CLOCK.monotonic_ns() + look_ns if look_ns else 0
+        while until:
+            try:
+                return self.sock.recv(size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if SYSTEM_CLOCK.monotonic_ns() > until:
+                    break
+                os.sched_yield()  # the engine may wait for this very processor
+        return b""
+
+    def read(self, look_ns: int = 0) -> tuple[int, int, memoryview]:
         """The next frame: (type, request, payload). OSError at the end of the stream or on a timeout."""
         buffer = self._buffer
         while True:
@@ -106,9 +121,10 @@ class _Socket:
                     del buffer[: 4 + size]
                     _, kind, _, request = wire.FRAME.unpack_from(frame)
                     return kind, request, memoryview(frame)[wire.FRAME_SIZE :]
+            # Small at first: most answers are, and a large buffer costs more than the answer.
+            size = 16_384 if len(buffer) < 16_384 else 1 << 20
             try:
-                # Small at first: most answers are, and a large buffer costs more than the answer.
-                data = self.sock.recv(16_384 if len(buffer) < 16_384 else 1 << 20)
+                data = self._look(size, look_ns) or self.sock.recv(size)
             except BlockingIOError:
                 raise TimeoutError("no answer within the time limit") from None
             if not data:
@@ -128,6 +144,7 @@ class EngineClient:
         self._pool_size = pool_size
         self._free = threading.Semaphore(pool_size)
         self._lock = threading.Lock()
+        self._busy = 0  # connections in use
         self._closed = False
 
     # -- connections --------------------------------------------------------------------------------------------------
@@ -137,6 +154,8 @@ class EngineClient:
             raise EngineUnavailable("this client is closed")
         if not self._free.acquire(timeout=self.timeout_s):
             raise EngineUnavailable(f"all {self._pool_size} connections to the engine are busy")
+        with self._lock:
+            self._busy += 1
         try:
             while True:
                 with self._lock:
@@ -149,7 +168,7 @@ class EngineClient:
                     return connection
                 connection.close()
         except BaseException:
-            self._free.release()
+            self._leave()
             raise
 
     def _give(self, connection: _Socket, good: bool) -> None:
@@ -158,7 +177,16 @@ class EngineClient:
                 self._pool.append(connection)
         else:
             connection.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._busy -= 1
         self._free.release()
+
+    def _look_ns(self) -> int:
+        """Only a thread that waits alone looks: two would hold each other up."""
+        return LOOK_NS if self._busy == 1 else 0
 
     def close(self) -> None:
         """Close all idle connections; those in use close when they are given back."""
@@ -216,7 +244,7 @@ class EngineClient:
         return outcomes
 
     def _read_answer(self, connection: _Socket, request: int, count: int) -> list[Outcome]:
-        kind, number, payload = connection.read()
+        kind, number, payload = connection.read(self._look_ns())
         if kind != wire.ANSWER:
             raise_error(kind, payload)
         if number != request:
@@ -238,7 +266,7 @@ class EngineClient:
         try:
             connection.request += 1
             connection.sock.sendall(wire.frame(wire.QUERY, connection.request, wire.query(kind, arguments)))
-            answer, number, payload = connection.read()
+            answer, number, payload = connection.read(self._look_ns())
             if answer != wire.RESULT or number != connection.request:
                 raise_error(answer, payload)
             good = True

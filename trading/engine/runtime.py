@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import threading
 from collections import deque
@@ -314,6 +315,7 @@ class EngineRuntime:
     def _linger(self) -> None:
         """Look for the next request without sleeping for a moment: a sleeping processor costs more than the request (docs/performance.md)."""
         if self.clock.monotonic_ns() < self._linger_until_ns and not self.halted:
+            os.sched_yield()  # who would ask may wait for this very processor
             self.loop.call_soon(self._linger)
         else:
             self._lingering = False
