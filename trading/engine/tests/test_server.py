@@ -557,7 +557,4 @@ def test_an_answer_is_read_however_long_it_takes_alone_or_with_others(tmp_path: 
                 time.sleep(0.2)
                 engine.process.send_signal(signal.SIGCONT)
                 assert all(isinstance(one.result(), Accepted) for one in sent)
-        with pytest.raises(EngineUnavailable), engine.client() as gone:
-            gone.close()
-            gone.submit(limit(1, 1, 91, 1))
         assert client._busy == 0
