@@ -64,5 +64,5 @@ lock:
 
 clean:
 	@if [ -x $(PY) ]; then $(PY) -m brokerage.launch remove || exit 1; fi
-	@rm -rf .venv node_modules var native/build native/_core* native/.build.lock
+	@rm -rf .venv node_modules var native/build native/_core* native/_audit* native/.build.lock
 	@rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

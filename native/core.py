@@ -9,8 +9,6 @@ one thread, as the C core has no locks.
 
 from __future__ import annotations
 
-import importlib
-import os
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -47,14 +45,10 @@ class CoreBroken(CoreError):
 
 
 def _load() -> tuple[Any, Any]:
-    # The one exception to "environment only in brokerage/config.py": native/ must not import upwards, and only needs this word.
-    if os.environ.get("BROKERAGE_ENV", "local") == "production":
-        if not build.is_current():
-            raise CoreNotBuilt("the C core is missing or older than its sources; run `python -m native.build`")
-    else:
-        build.ensure_built()
-    module = importlib.import_module(f"native.{build.MODULE}")
-    return module.ffi, module.lib
+    try:
+        return build.load(build.CORE)
+    except build.NotBuiltError as error:
+        raise CoreNotBuilt(str(error)) from error
 
 
 ffi, lib = _load()

@@ -23,6 +23,7 @@ MARKET = {"marketdata_candle", "marketdata_tradeprint", "marketdata_marketdatast
 REFERENCE = {
     "marketdata_asset", "marketdata_instrument", "marketdata_venue", "accounts_tradingaccount", "django_migrations",
 }  # fmt: skip
+AUDIT = {"audit_entry", "audit_node", "audit_checkpoint"}
 FILE = BASE_DIR / "deploy" / "sql" / "roles.sql"
 WRITE = {"INSERT", "UPDATE", "DELETE"}
 
@@ -52,7 +53,7 @@ def wanted(role: str, table: str) -> set[str]:
         worker = role == "brokerage_worker"
         if table == "platform_auditpending":
             return {"SELECT", "INSERT", "DELETE"} if worker else {"SELECT", "INSERT"}
-        if table.startswith("compliance_audit"):
+        if table in AUDIT:
             return {"SELECT", "INSERT"} if worker else {"SELECT"}
         return {"SELECT", *WRITE}
     own, other = (PROJECTION, MARKET) if role == "brokerage_projector" else (MARKET, PROJECTION)
@@ -72,7 +73,7 @@ def test_every_role_table_and_verb_is_as_documented(tables: list[str]) -> None:
                 )
                 assert {row[0] for row in cursor.fetchall()} == wanted(role, table), (role, table)
                 cells += len(VERBS)
-    assert set(tables) >= PROJECTION | MARKET | REFERENCE
+    assert set(tables) >= PROJECTION | MARKET | REFERENCE | AUDIT
     assert cells > 1000
 
 
@@ -90,6 +91,37 @@ def test_no_role_can_make_tables_roles_or_superusers(tables: list[str], role: st
 def test_pages_cannot_change_ledger_fills_orders_or_waiting_acts(tables: list[str], table: str, act: str) -> None:
     column = {"trading_execution": "exec_id", "trading_order": "order_id"}.get(table, "id")
     statement = act.format(table).replace("id = id", f"{column} = {column}")
+    with (
+        pytest.raises(ProgrammingError, match="permission denied"),
+        acting_as("brokerage_web"),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["brokerage_web", "brokerage_worker", "brokerage_projector", "brokerage_market"])
+@pytest.mark.parametrize("table", sorted(AUDIT))
+@pytest.mark.parametrize(
+    "act",
+    ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}", "TRUNCATE {0}", "DROP TABLE {0}", "ALTER TABLE {0} DISABLE TRIGGER USER"],
+)
+def test_no_process_can_change_the_audit_trail_or_switch_its_triggers_off(
+    tables: list[str], role: str, table: str, act: str
+) -> None:
+    column = {"audit_entry": "seq", "audit_node": "level", "audit_checkpoint": "size"}[table]
+    # Refused by right, so that the triggers are a second wall and not the only one.
+    with (
+        pytest.raises(ProgrammingError, match="permission denied|must be owner"),
+        acting_as(role),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(act.format(table, column))
+
+
+def test_pages_cannot_write_entries_of_the_trail_and_the_worker_can(tables: list[str]) -> None:
+    statement = "INSERT INTO audit_checkpoint (size, root, ts, note) VALUES (10, sha256(''::bytea), now(), 'n')"
+    with acting_as("brokerage_worker"), connection.cursor() as cursor:
+        cursor.execute(statement)
     with (
         pytest.raises(ProgrammingError, match="permission denied"),
         acting_as("brokerage_web"),

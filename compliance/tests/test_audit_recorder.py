@@ -14,10 +14,11 @@ from brokerage.platform import crypto
 from brokerage.platform.audit import record
 from brokerage.platform.models import AuditPending
 from compliance.audit import recorder as recorder_module
-from compliance.audit.export import export_lines, trail_verify
+from compliance.audit.export import export_lines
 from compliance.audit.recorder import LOCK, Recorder
 from compliance.audit.signing import signer, signing_path, signing_rotate
 from compliance.audit.verifier import verify_audit
+from compliance.audit.verify import trail_verify
 from compliance.models import AuditCheckpoint, AuditEntry, AuditNode
 from compliance.services.erasure import ErasureBusyError, subject_erase
 

@@ -21,6 +21,8 @@ DECLARE
     ];
     -- Written by the market data process; history is loaded by the owner.
     market text[] := ARRAY['marketdata_candle', 'marketdata_tradeprint', 'marketdata_marketdatastate'];
+    -- Added to by the worker alone and changed by nobody; triggers refuse it once more (compliance/migrations/0001_audit.py).
+    audit text[] := ARRAY['audit_entry', 'audit_node', 'audit_checkpoint'];
     -- What the projector and the market data process look names up in.
     reference text[] := ARRAY[
         'marketdata_asset', 'marketdata_instrument', 'marketdata_venue', 'accounts_tradingaccount', 'django_migrations'
@@ -49,7 +51,7 @@ BEGIN
         ELSIF name = 'platform_auditpending' THEN
             EXECUTE format('GRANT INSERT ON public.%I TO brokerage_web, brokerage_worker', name);
             EXECUTE format('GRANT DELETE ON public.%I TO brokerage_worker', name);
-        ELSIF name LIKE 'compliance\_audit%' THEN
+        ELSIF name = ANY (audit) THEN
             EXECUTE format('GRANT INSERT ON public.%I TO brokerage_worker', name);
         ELSIF name <> 'django_migrations' THEN
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON public.%I TO brokerage_web, brokerage_worker', name);
