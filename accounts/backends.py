@@ -1,6 +1,6 @@
 """The password back end: every password, from a page or a program, is checked here, once, behind the lockout.
 
-An unknown address costs as many hashes as a known one. A frozen user's right password is answered with 2031; a wrong one tells nothing.
+An unknown address costs as many hashes and queries as a known one: what is kept of a wrong try is written by a job. A frozen user's right password is answered with 2031; a wrong one tells nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from accounts.models import LoginEvent, User
+from accounts.models import User
 from accounts.services.devices import device_place
 from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fail
-from accounts.services.sessions import login_event_note
+from brokerage.kernel.clock import utc_now
+from brokerage.platform.jobs import enqueue
 from brokerage.platform.throttling import client_address
 
 
@@ -36,13 +37,12 @@ class PasswordBackend(ModelBackend):
             lockout_clear(email=username, place=place)
             return user
         lockout_fail(email=username, place=place)
-        if user is not None:
-            login_event_note(
-                user=user,
-                outcome=LoginEvent.Outcome.WRONG_PASSWORD,
-                method="password",
-                ip=client_address(request) if request is not None else "",
-                user_agent=request.META.get("HTTP_USER_AGENT", "") if request is not None else "",
-            )
+        enqueue(
+            "accounts.tasks.login_failed",
+            user_id=str(user.pk) if user is not None else "",
+            ip=client_address(request) if request is not None else "",
+            user_agent=request.META.get("HTTP_USER_AGENT", "")[:200] if request is not None else "",
+            at=utc_now().isoformat(),
+        )
         # Ends the search: the back end after this one must not hash the same password again, past the lockout.
         raise PermissionDenied

@@ -1,18 +1,20 @@
-"""Background jobs of accounts: mails. Links are made here, so that none lies in a queue."""
+"""Background jobs of accounts: mails, and notes of wrong passwords. Links are made here, so that none lies in a queue."""
 
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 from celery import shared_task
 from django.core.mail import send_mail
 
-from accounts.models import Invitation, MailToken, User
+from accounts.models import Invitation, LoginEvent, MailToken, User
 from accounts.models.security import browser_name
 from accounts.services import exports
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make
+from accounts.services.sessions import login_event_note
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
 
@@ -45,6 +47,21 @@ def mail_welcome(user_id: str) -> None:
         f"{_link(f'/confirm/{token}')}\n\nSign in at {_link('/signin')} to begin.",
         user.email,
     )
+
+
+@shared_task(name="accounts.tasks.login_failed")
+def login_failed(user_id: str, ip: str, user_agent: str, at: str) -> None:
+    """Keep a wrong password in its user's history; for an unknown address (no ``user_id``) the job does nothing."""
+    user = User.objects.filter(pk=user_id).first() if user_id else None
+    if user is not None:
+        login_event_note(
+            user=user,
+            outcome=LoginEvent.Outcome.WRONG_PASSWORD,
+            method="password",
+            ip=ip,
+            user_agent=user_agent,
+            at=datetime.fromisoformat(at),
+        )
 
 
 @shared_task(name="accounts.tasks.mail_confirm", **MAIL)

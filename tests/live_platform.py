@@ -32,7 +32,7 @@ def free_port() -> int:
 class LivePlatform:
     """Context manager: started and answering inside, stopped and removed after it (unless ``keep``)."""
 
-    def __init__(self, *, demo_rate: int = 40, keep: bool = False) -> None:
+    def __init__(self, *, demo_rate: int = 40, keep: bool = False, rate_scale: int = 1000) -> None:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.keep = keep
@@ -40,7 +40,8 @@ class LivePlatform:
         self.servers = EmbeddedServers(self.var)
         environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         environment |= {"BROKERAGE_VAR": str(self.var), "BROKERAGE_ENV": "local", "PORT": str(self.port), "DEMO": "1"}
-        environment |= {"RATE_SCALE": "1000"}  # the platform is measured, not a client's budget
+        # Mostly the platform is measured, not a client's budget; 1 is what users have.
+        environment |= {"RATE_SCALE": str(rate_scale)}
         self._launch_environment = environment | {"DEMO_RATE": str(demo_rate)}
         #: For management commands against the running platform.
         self.environment = self._launch_environment | {

@@ -6,7 +6,7 @@ user's live sockets; sockets of sessions that go on come back with a new ticket.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,10 +39,12 @@ def session_begin(*, user: User, method: str, ip: str, user_agent: str) -> UserS
     return session
 
 
-def login_event_note(*, user: User, outcome: str, method: str, ip: str, user_agent: str) -> None:
-    """Add a line to a user's history of sign-ins."""
+def login_event_note(
+    *, user: User, outcome: str, method: str, ip: str, user_agent: str, at: datetime | None = None
+) -> None:
+    """Add a line to a user's history of sign-ins; ``at`` is when it was, if not now."""
     LoginEvent.objects.create(
-        user=user, outcome=outcome, method=method, ip=ip, user_agent=user_agent[:200], created_at=utc_now()
+        user=user, outcome=outcome, method=method, ip=ip, user_agent=user_agent[:200], created_at=at or utc_now()
     )
 
 

@@ -16,6 +16,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ HEAD_BYTES = 1 + 8 + NONCE_BYTES
 
 class CryptoError(Exception):
     """Sealed bytes cannot be opened: damaged, moved from another place, or of a key that is not here."""
+
+
+class KeyInUseError(CryptoError):
+    """A key-encryption key still wraps something, or is the current one."""
 
 
 class KeyDestroyedError(CryptoError):
@@ -90,13 +95,13 @@ def keyring_add(path: Path, key_id: str) -> None:
 
 
 def keyring_drop(path: Path, key_id: str) -> None:
-    """Take a retired key out of the file; CryptoError while it is current or wraps anything."""
+    """Take a retired key out of the file; KeyInUseError while it is current or wraps anything."""
     with transaction.atomic(), connection.cursor() as cursor:
         # Waits for whoever is making a data key and keeps others from it until the file is written: see _key_for.
         cursor.execute(f'LOCK TABLE "{DataKey._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
         document = json.loads(path.read_text())
         if key_id == document["current"] or DataKey.objects.filter(kek_id=key_id, destroyed_at=None).exists():
-            raise CryptoError(f"The key {key_id!r} is still in use.")
+            raise KeyInUseError(f"The key {key_id!r} is still in use.")
         document["keys"].pop(key_id, None)
         private_file_write(path, document)
     keyring_forget()
@@ -119,19 +124,40 @@ def private_file_ensure(path: Path, make: Callable[[], dict[str, object]]) -> No
         pass
     finally:
         fresh.unlink()
+    _folder_sync(path.parent)
 
 
 def _private_file(path: Path, document: dict[str, object]) -> Path:
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     fresh.touch(mode=0o600, exist_ok=False)
-    fresh.write_text(json.dumps(document, indent=1))
+    with fresh.open("w") as file:
+        file.write(json.dumps(document, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
     return fresh
 
 
 def private_file_write(path: Path, document: dict[str, object]) -> None:
-    """Put a new document in the place of a file of keys."""
-    # A second file, then a rename: a crash leaves the old ring or the new one, never half of one.
+    """Put a new document in the place of a file of keys; it is on the disk when this returns."""
+    # A second file, then a rename: a crash leaves the old ring or the new one, never half of one. On the disk before anything is wrapped
+    # under it: the database keeps that through a power cut, and must not be left without its key.
     _private_file(path, document).replace(path)
+    _folder_sync(path.parent)
+
+
+def private_file_tidy(path: Path) -> None:
+    """Remove second files that killed processes left beside a file of keys: they hold keys too."""
+    for left in path.parent.glob(f"{path.name}.{'[0-9a-f]' * 8}"):
+        left.unlink(missing_ok=True)
+    _folder_sync(path.parent)
+
+
+def _folder_sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def keyring_path() -> Path:

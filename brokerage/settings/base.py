@@ -137,6 +137,7 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "c",
         "TIMEOUT": 300,
+        "OPTIONS": {"serializer": "brokerage.platform.session_store.JsonSerializer"},
     },
 }
 CHANNEL_LAYERS = {
@@ -145,7 +146,7 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [REDIS_URL], "prefix": "ch"},
     },
 }
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_ENGINE = "brokerage.platform.session_store"
 #: Knows a browser again, so that a new one can be told to its owner (accounts/services/devices.py).
 DEVICE_COOKIE_NAME = "device"
 SESSION_COOKIE_AGE = 12 * 3600

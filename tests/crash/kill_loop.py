@@ -1,5 +1,7 @@
 """``python -m tests.crash.kill_loop --cycles 50``: kill -9 engine, projector and web in turn while orders flow, then count.
 
+``--victims postgres,valkey`` takes the servers instead, or as well: PostgreSQL is stopped as by ``pg_ctl -m immediate``, Valkey killed.
+
 Starts a platform of its own in a temporary folder, with the demo market trading and REST clients that keep their own ledger of every answer
 they got. Afterwards, from the client's ledger and the database: no acknowledged order lost, none twice, ledger sums zero, held equals the sum
 over open orders (``reconcile``), books never crossed (the core's own check), projection equal to a replay of the journal.
@@ -24,10 +26,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+import redis
 
 from tests.live_platform import LivePlatform
 
 VICTIMS = ("engine", "projector", "web")
+#: What ends a victim: SIGQUIT is what ``pg_ctl -m immediate`` sends to a postmaster, no checkpoint, WAL replay at the next start.
+SIGNALS = {"postgres": signal.SIGQUIT}
 EMAILS = ("investor@demo.test", "investor2@demo.test")
 PASSWORD = "demo-Pass-2026"
 #: Limits of (buys, sells) near the demo market's start, inside the collars: some rest, some trade.
@@ -62,7 +67,7 @@ class Loop:
     platform: LivePlatform
     seed: int
     sent: list[Sent] = field(default_factory=list)
-    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VICTIMS, 0))
+    kills: dict[str, int] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, str] = field(default_factory=dict)
 
@@ -150,8 +155,8 @@ class Loop:
         if pid is None:
             return
         with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-        self.kills[name] += 1
+            os.kill(pid, SIGNALS.get(name, signal.SIGKILL))
+        self.kills[name] = self.kills.get(name, 0) + 1
         deadline = time.monotonic() + 150
         while time.monotonic() < deadline:
             new = self.table().get(name)
@@ -164,6 +169,14 @@ class Loop:
         """The successor is ready."""
         if name == "web":
             return self.platform.answers()
+        if name == "postgres":
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.platform.servers.database_url):
+                return True
+            return False
+        if name == "valkey":
+            with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.platform.servers.redis_url) as client:
+                return bool(client.ping())
+            return False
         return (self.platform.var / "run" / f"{name}.ready").exists()
 
 
@@ -225,21 +238,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--victims", default=",".join(VICTIMS), help="also: postgres, valkey")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     with LivePlatform(demo_rate=40, keep=arguments.keep) as platform:
         loop = Loop(platform, arguments.seed)
-        result = run(loop, arguments.cycles)
+        result = run(loop, arguments.cycles, tuple(arguments.victims.split(",")))
     print(json.dumps(result, indent=1))
+    print("good" if good(result) else "BROKEN")
+    return 0 if good(result) else 1
+
+
+def good(result: dict[str, Any]) -> bool:
+    """Every count is as it must be."""
     zero = ("lost", "doubled", "retry_differs", "ledger_assets_not_zero", "ledger_commands_not_zero")
     equal = result["reconcile"] == result["rebuild_compare"] == "0 breaks"
-    good = all(result[name] == 0 for name in zero) and equal and result["acknowledged"] > 0
-    print("good" if good else "BROKEN")
-    return 0 if good else 1
+    return all(result[name] == 0 for name in zero) and equal and result["acknowledged"] > 0
 
 
-def run(loop: Loop, cycles: int) -> dict[str, Any]:
+def run(loop: Loop, cycles: int, victims: tuple[str, ...] = VICTIMS) -> dict[str, Any]:
     """Send orders from two clients, kill in turn, then count."""
     for email in EMAILS:
         while not loop.sign_in(email):
@@ -253,7 +271,7 @@ def run(loop: Loop, cycles: int) -> dict[str, Any]:
     try:
         for cycle in range(cycles):
             time.sleep(rng.uniform(0.2, 1.2))
-            loop.kill(VICTIMS[cycle % len(VICTIMS)])
+            loop.kill(victims[cycle % len(victims)])
             if (cycle + 1) % 10 == 0:
                 print(f"{cycle + 1} kills, {len(loop.sent)} orders sent", flush=True)
         time.sleep(2)

@@ -12,10 +12,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from brokerage.platform.crypto import (
+    KeyInUseError,
     keyring_add,
     keyring_drop,
     keyring_fresh,
     keyring_path,
+    private_file_tidy,
     rewrap_batch,
     rewrap_left,
 )
@@ -53,17 +55,31 @@ class Command(BaseCommand):
         else:
             keyring_add(path, _next_id(ring.current))
         done = 0
-        while rewrap_left():
-            # Rows that somebody holds are left out and met in the next pass.
-            after: int | None = 0
-            while after is not None:
-                after = rewrap_batch(after, batch)
-                done += 1
-        current = keyring_fresh().current
-        for key_id in json.loads(path.read_text())["keys"]:
-            if key_id != current:
-                keyring_drop(path, key_id)
+        while True:
+            done += _rewrap(batch)
+            current = keyring_fresh().current
+            try:
+                for key_id in json.loads(path.read_text())["keys"]:
+                    if key_id != current:
+                        keyring_drop(path, key_id)
+            except KeyInUseError:
+                # A transaction that began before this rotation has just made a data key under the old one.
+                continue
+            break
+        private_file_tidy(path)
         self.stdout.write(f"{current} wraps every data key; {done} batches; older keys were dropped.")
+
+
+def _rewrap(batch: int) -> int:
+    """Wrap everything again; returns how many batches it took."""
+    done = 0
+    while rewrap_left():
+        # Rows that somebody holds are left out and met in the next pass.
+        after: int | None = 0
+        while after is not None:
+            after = rewrap_batch(after, batch)
+            done += 1
+    return done
 
 
 def _next_id(current: str) -> str:
