@@ -12,7 +12,7 @@ from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from brokerage.platform.policy import READ, TRADE, WITHDRAW
+from brokerage.platform.policy_rules import READ, TRADE, WITHDRAW
 
 SYSTEM_COUNTRIES = Path("/usr/share/zoneinfo/iso3166.tab")
 

@@ -1,4 +1,5 @@
-"""Every request of a signed-in browser: is its session still good, and does the browser carry its device cookie.
+"""Every request of a signed-in browser: is its session still good, and does the browser carry its device cookie; and
+what does the page it asks for need.
 
 A session that was ended, stood idle or is too old is signed out before any view sees it. One that no row stands for yet (made by a test
 or before this table existed) is given one.
@@ -6,18 +7,30 @@ or before this table existed) is given one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from accounts.selectors.sessions import SESSION_ID, session_state, sessions_forget
 from accounts.services.sessions import SEEN_EVERY, session_begin, session_seen
+from accounts.services.step_up import step_up_required
 from brokerage.kernel.clock import utc_now
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.policy import REST, ROUTES
+from brokerage.platform.policy_doors import staff_demand
+from brokerage.platform.policy_rules import ANYBODY, NOBODY, NONE, STAFF, Rule, method_of
 from brokerage.platform.throttling import client_address
+from brokerage.platform.web import refused
 
+log = logging.getLogger(__name__)
 DEVICE_COOKIE_S = 365 * 86_400
 
 
@@ -62,3 +75,56 @@ class UserSessionMiddleware:
         elif utc_now() - state.last_seen_at > SEEN_EVERY:
             session_seen(session_id=UUID(session_id), ip=client_address(request))
             sessions_forget()
+
+
+class PolicyMiddleware:
+    """The door of every page: what its row in the one table asks, before any view is reached. A route without a row is closed.
+
+    REST has a door of its own (``policy.api_demand``), because who calls is known there only after the body was begun.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """The refusal or the way to sign in; None lets through."""
+        match = request.resolver_match
+        name = match.view_name if match else ""
+        if name in REST:
+            return None
+        row = ROUTES.get(name, {})
+        if not row:
+            log.error("no row of the policy table lets anybody use %s", name)
+        rule = row.get(method_of(request.method or ""))
+        if rule is None:
+            # The view names its methods itself, unless nobody may come here at all.
+            rule = NOBODY if not row else next(iter(row.values()))
+        try:
+            return self._turned_away(request, rule)
+        except RejectedError as error:
+            return refused(request, error)
+
+    @staticmethod
+    def _turned_away(request: HttpRequest, rule: Rule) -> HttpResponse | None:
+        if rule.who == ANYBODY:
+            return None
+        user = request.user
+        if not user.is_authenticated:
+            return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': request.get_full_path()})}")
+        if rule.who == NONE:
+            raise RejectedError(RejectCode.PERMISSION_DENIED)
+        if rule.who == STAFF:
+            staff_demand(rule, user, verified=user.is_verified(), address=client_address(request))
+        if rule.step_up:
+            try:
+                step_up_required(request, rule.step_up)
+            except RejectedError as error:
+                if error.code != RejectCode.STEP_UP_NEEDED:
+                    raise
+                # Back to see the page, not to repeat a write.
+                target = request.get_full_path() if request.method == "GET" else reverse("security")
+                return HttpResponseRedirect(f"{reverse('step-up')}?{urlencode({'next': target})}")
+        return None

@@ -7,7 +7,6 @@ in the audit trail. Both leave everybody else's requests alone.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +19,7 @@ from accounts.selectors.factors import second_factor_enrolled
 from backoffice.services.view_as import view_as_current, view_as_seen
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.policy_doors import address_allowed
 from brokerage.platform.throttling import client_address
 from brokerage.platform.web import refused
 
@@ -34,17 +34,6 @@ def is_staff_path(path: str) -> bool:
     return any(
         path == prefix.rstrip("/") or path.startswith(prefix.rstrip("/") + "/") for prefix in settings.STAFF_PREFIXES
     )
-
-
-def address_allowed(address: str) -> bool:
-    """Tell whether staff pages are open from an address."""
-    if not settings.STAFF_NETWORKS:
-        return True
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(known in ipaddress.ip_network(network) for network in settings.STAFF_NETWORKS)
 
 
 class StaffGateMiddleware:

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokerage.platform import web
@@ -15,6 +16,10 @@ urlpatterns = [
     path("api/v1/", include("trading.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
+    # Before the maker's own page, which would change a password without ending other sessions.
+    path(
+        f"{settings.ADMIN_PATH}/password_change/", RedirectView.as_view(pattern_name="password"), name="admin-password"
+    ),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
     path("health/live", web.health_live, name="health-live"),
     path("health/ready", web.health_ready, name="health-ready"),

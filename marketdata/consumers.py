@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from brokerage.kernel.clock import SYSTEM_CLOCK, rfc3339
+from brokerage.platform.policy import TOPICS
 from brokerage.platform.sockets import SocketError, StreamSocket
 from marketdata.candles import FRAME_SECONDS
 from marketdata.hub import Hub, get_hub
 from marketdata.topics import NEVER, Topic
 
-KINDS = ("quote", "book", "trades")
+#: Kinds of topics, from the table of who may see what: what has no row there cannot be subscribed to.
+KINDS = frozenset(TOPICS["ws/v1/market"])
 Refusal = dict[str, str]
 
 
@@ -27,7 +29,7 @@ def parse_topic(name: Any, symbols: frozenset[str]) -> tuple[str, str, str] | Re
         return "quotes", "", ""
     kind, _, rest = name.partition(":")
     symbol, _, frame = rest.partition(":")
-    if not symbol or kind not in {*KINDS, "candles"} or (kind in KINDS and frame):
+    if not symbol or kind not in KINDS - {"quotes"} or (kind != "candles" and frame):
         detail = "Topics are quotes, quote:SYMBOL, book:SYMBOL, trades:SYMBOL and candles:SYMBOL:FRAME."
         return {"topic": shown, "code": "unknown_topic", "detail": detail}
     if kind == "candles" and frame not in FRAME_SECONDS:

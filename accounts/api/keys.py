@@ -19,7 +19,7 @@ from brokerage.kernel.clock import ns_from_datetime, rfc3339
 from brokerage.platform.api import ApiView, listing, query_of
 from brokerage.platform.api_fields import StrictSerializer, StrictText
 from brokerage.platform.api_schema import documented, list_of
-from brokerage.platform.policy import SCOPES
+from brokerage.platform.policy_rules import SCOPES
 
 
 class ApiKeyBody(StrictSerializer):

@@ -18,7 +18,7 @@ from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform import audit, crypto
-from brokerage.platform.policy import SCOPES
+from brokerage.platform.policy_rules import SCOPES
 from brokerage.platform.signing import keys_forget
 
 KEYS_MAX = 20

@@ -1,7 +1,7 @@
 """Step-up: risky acts need a fresh proof of who is there. Usable by every app, for pages and for the API.
 
     step_up_required(request, "withdrawal")        in an API view: ApiProblem 2034 or 2035
-    @step_up("security")                           on a page: sends the browser to /step-up and back
+    user(step_up="security")                       in a page's row of the policy table: sends the browser to /step-up and back
 
 A browser's proof is kept in its session: the second factor, or the password for a user without one. A program sends a code of the authenticator
 in ``X-Second-Factor`` with the request itself.
@@ -9,13 +9,8 @@ in ``X-Second-Factor`` with the request itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
-from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django_otp import login as otp_login
 
@@ -53,31 +48,11 @@ def step_up_required(request: Any, action: str) -> None:
             raise ApiProblem(RejectCode.STEP_UP_NEEDED, needed="0", next_step=f"Send a code in the header {HEADER}.")
         code_verify(user=user, code=code[:16], place=device_place(request, user.email))
         return
+    if getattr(request, "view_as", None) is not None:
+        # The proof in this session is that of the member of staff who looks, not the client's.
+        raise RejectedError(RejectCode.VIEW_AS_READ_ONLY)
     proof = request.session.get(PROOF) or {}
     age = SYSTEM_CLOCK.now_ns() // NS_PER_S - int(proof.get("at", 0))
     if 0 <= age <= fresh_s and (proof.get("strong") or not second_factor_enrolled(user.pk)):
         return
     raise ApiProblem(RejectCode.STEP_UP_NEEDED, needed=str(fresh_s), extra={"step_up_url": reverse("step-up")})
-
-
-View = Callable[..., HttpResponse]
-
-
-def step_up(action: str) -> Callable[[View], View]:
-    """Decorate a page: without a fresh proof the browser is sent to give one and then comes back (to see the page, not to repeat a write)."""
-
-    def wrap(view: View) -> View:
-        @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            try:
-                step_up_required(request, action)
-            except RejectedError as error:
-                if error.code != RejectCode.STEP_UP_NEEDED:
-                    raise
-                target = request.get_full_path() if request.method == "GET" else reverse("security")
-                return redirect(f"{reverse('step-up')}?{urlencode({'next': target})}")
-            return view(request, *args, **kwargs)
-
-        return checked
-
-    return wrap

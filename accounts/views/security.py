@@ -8,7 +8,6 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -23,7 +22,6 @@ from accounts.services.emails import email_change_ask
 from accounts.services.passwords import password_change
 from accounts.services.security import settings_lock, settings_unlock_ask, user_freeze
 from accounts.services.sessions import session_end, sessions_end_all
-from accounts.services.step_up import step_up
 from accounts.views.common import form_page, own_session, refused_page
 from brokerage.kernel.errors import RejectedError
 from brokerage.platform.throttling import throttle_demand
@@ -32,7 +30,6 @@ HISTORY_PAGE = 50
 
 
 @never_cache
-@login_required
 @require_GET
 def security(request: HttpRequest) -> HttpResponse:
     """Show how the account is protected."""
@@ -52,7 +49,6 @@ def security(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @sensitive_post_parameters("password", "current")
 @require_http_methods(["GET", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
@@ -81,8 +77,6 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
-@step_up("security")
 @require_http_methods(["GET", "POST"])
 def email(request: HttpRequest) -> HttpResponse:
     """Ask for another address."""
@@ -101,7 +95,6 @@ def email(request: HttpRequest) -> HttpResponse:
     )  # fmt: skip
 
 
-@login_required
 @require_POST
 def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """End one session."""
@@ -113,7 +106,6 @@ def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return redirect("security")
 
 
-@login_required
 @require_POST
 def sessions_stop(request: HttpRequest) -> HttpResponse:
     """End all other sessions and every token."""
@@ -128,7 +120,6 @@ def sessions_stop(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
     """Every try to sign in."""
@@ -149,7 +140,6 @@ def history(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/login_history.html", context)
 
 
-@login_required
 @require_POST
 def lock(request: HttpRequest) -> HttpResponse:
     """Lock the security settings."""
@@ -158,8 +148,6 @@ def lock(request: HttpRequest) -> HttpResponse:
     return redirect("security")
 
 
-@login_required
-@step_up("security")
 @require_POST
 def unlock(request: HttpRequest) -> HttpResponse:
     """Ask to unlock them."""
@@ -169,7 +157,6 @@ def unlock(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "POST"])
 def freeze(request: HttpRequest) -> HttpResponse:
     """Freeze one's own account."""

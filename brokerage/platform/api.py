@@ -20,7 +20,7 @@ from brokerage.kernel.identifiers import is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api_fields import StrictSerializer
 from brokerage.platform.parsers import ExactJSONParser, text_is_clean
-from brokerage.platform.policy import scope_demand
+from brokerage.platform.policy_doors import api_demand
 from brokerage.platform.problems import ApiProblem, problem_handler
 from brokerage.platform.throttling import client_address, rate_headers, throttle_demand
 
@@ -62,9 +62,9 @@ class ApiView(APIView):
             raise
 
     def check_permissions(self, request: Request) -> None:
-        """Besides who may: what the scopes of an API key cover."""
+        """Besides being signed in: what the route's row asks."""
         super().check_permissions(request)
-        scope_demand(request)
+        api_demand(request, client_address(request._request))
 
     def body(self, serializer: type[S]) -> dict[str, Any]:
         """The checked body."""

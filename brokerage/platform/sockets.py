@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from autobahn.exception import Disconnected
 from django.conf import settings
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
@@ -392,8 +393,10 @@ class StreamSocket:
                     await self.pump()
                 if not self.may_send and self._held_ns is None:
                     self._held_ns = SYSTEM_CLOCK.monotonic_ns()
-        except asyncio.CancelledError:
-            raise
+        except Disconnected:
+            # The other end broke the protocol or went away between two frames: nothing to tell anybody, and nothing for the log.
+            self._gone = True
+            self.close(1000)
         except Exception:
             log.exception("a socket could not be written")
             self.close(1011)

@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "accounts.middleware.UserSessionMiddleware",
     "backoffice.middleware.StaffGateMiddleware",
     "backoffice.middleware.ViewAsMiddleware",
+    "accounts.middleware.PolicyMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]

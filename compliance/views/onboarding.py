@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -57,7 +56,6 @@ def _frame(case: KycCase) -> dict[str, Any]:
 
 
 @never_cache
-@login_required
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """The checklist: what is done, what is open, and why each is asked."""
@@ -66,7 +64,6 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_safe
 def status(request: HttpRequest) -> JsonResponse:
     """The state of the case, for the page that waits for a change."""
@@ -75,7 +72,6 @@ def status(request: HttpRequest) -> JsonResponse:
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "POST"])
 def step(request: HttpRequest, name: str) -> HttpResponse:
     """One step: its reason, its form."""
@@ -142,7 +138,6 @@ def _document_step(request: HttpRequest, case: KycCase, name: str) -> HttpRespon
     return render(request, "compliance/onboarding_step.html", context, status=code)
 
 
-@login_required
 @require_POST
 def submit(request: HttpRequest) -> HttpResponse:
     """Hand everything in."""
@@ -153,7 +148,6 @@ def submit(request: HttpRequest) -> HttpResponse:
     return redirect("onboarding")
 
 
-@login_required
 @require_POST
 def appeal(request: HttpRequest) -> HttpResponse:
     """Ask for a person."""
@@ -171,7 +165,6 @@ def appeal(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_safe
 def document(request: HttpRequest, token: str) -> HttpResponse:
     """Send a document as a download that can do nothing; the client's own, or a case's for an officer."""

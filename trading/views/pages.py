@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -188,7 +187,6 @@ def _page(
         raise Http404 from error
 
 
-@login_required
 @require_safe
 def orders(request: HttpRequest) -> HttpResponse:
     """List orders or fills, filtered, a page at a time."""
@@ -232,7 +230,6 @@ def orders(request: HttpRequest) -> HttpResponse:
     return render(request, "trading/orders.html", context)
 
 
-@login_required
 @require_safe
 def order_detail(request: HttpRequest, order_id: str) -> HttpResponse:
     """Show one order: what was asked, what became of it and why, step by step."""
@@ -259,7 +256,6 @@ def order_detail(request: HttpRequest, order_id: str) -> HttpResponse:
     return render(request, "trading/order.html", context)
 
 
-@login_required
 @require_safe
 def portfolio(request: HttpRequest) -> HttpResponse:
     """Show what the account owns and owes."""
@@ -283,7 +279,6 @@ def portfolio(request: HttpRequest) -> HttpResponse:
     return render(request, "trading/portfolio.html", context)
 
 
-@login_required
 @require_safe
 def ledger(request: HttpRequest) -> HttpResponse:
     """List the account's ledger entries."""

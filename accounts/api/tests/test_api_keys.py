@@ -1,8 +1,7 @@
-"""Signed requests: what a signature covers, scopes, addresses, expiry, replay; no secret in the database."""
+"""Signed requests: what a signature covers, addresses, expiry, replay; no secret in the database. Scopes: ``tests/authorization``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import pytest
 import redis
 from django.db import connection
-from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.api.tests.signer import PASSWORD, code, key_of, send
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import api_key_revoke
 from accounts.services.trading_accounts import account_open
 from brokerage.kernel.clock import NS_PER_S, utc_now
-from brokerage.platform import policy, signing
+from brokerage.platform import signing
 from brokerage.platform.models import AuditPending
 from brokerage.platform.signing import WINDOW_S, canonical_string, keys_forget, signature_of
 
@@ -158,93 +156,6 @@ def test_a_deactivated_users_key_is_dead(user: User) -> None:
     User.objects.update(is_active=False)
     users_forget()
     assert code(signer.call("GET", "profile")) == (401, 2061)
-
-
-def _rest_routes() -> Iterator[tuple[str, Any]]:
-    def walk(patterns: Any, prefix: str) -> Iterator[tuple[str, str, Any]]:
-        for entry in patterns:
-            if isinstance(entry, URLResolver):
-                yield from walk(entry.url_patterns, prefix + str(entry.pattern))
-            elif isinstance(entry, URLPattern):
-                yield prefix + str(entry.pattern), str(entry.name), entry.callback
-
-    for route, name, callback in walk(get_resolver().url_patterns, ""):
-        # A vendor's webhook has a signature of its own and knows no identities.
-        if route.startswith("api/v1/") and name != "api-onboarding-webhook":
-            yield name, callback.view_class
-
-
-def test_every_rest_route_and_method_has_a_row() -> None:
-    found = {
-        name: {method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if hasattr(view, method.lower())}
-        for name, view in _rest_routes()
-        if name != "api-unknown"
-    }
-    declared = {name: set(row) for name, row in policy.ROUTES.items() if name != "api-unknown"}
-    assert found == declared
-    public = {name for name, view in _rest_routes() if not view.authentication_classes}
-    rows = {name for name, row in policy.ROUTES.items() if set(row.values()) <= {policy.PUBLIC}}
-    assert public <= rows, "what looks at no identity is public"
-
-
-PATHS = {
-    "api-sign-ins": "auth/sign-ins",
-    "api-sign-in": "auth/sign-ins/00000000-0000-0000-0000-000000000000",
-    "api-keys": "api-keys",
-    "api-key": "api-keys/00000000-0000-0000-0000-000000000000",
-    "api-profile": "profile",
-    "api-accounts": "accounts",
-    "api-account": "accounts/NONE",
-    "api-ws-ticket": "ws-ticket",
-    "api-orders": "orders",
-    "api-orders-csv": "orders.csv",
-    "api-orders-preview": "orders/preview",
-    "api-orders-cancel-all": "orders/cancel-all",
-    "api-order-by-client-id": "orders/by-client-id/none",
-    "api-order": "orders/ZZZZZ",
-    "api-order-events": "orders/ZZZZZ/events",
-    "api-executions": "executions",
-    "api-executions-csv": "executions.csv",
-    "api-balances": "balances",
-    "api-ledger": "ledger",
-    "api-ledger-csv": "ledger.csv",
-    "api-positions": "positions",
-    "api-audit-entries": "audit/entries",
-    "api-audit-entry": "audit/entries/1",
-    "api-audit-inclusion": "audit/entries/1/proof",
-    "api-audit-export": "audit/export",
-    "api-onboarding": "onboarding",
-    "api-onboarding-appeal": "onboarding/appeal",
-    "api-onboarding-documents": "onboarding/documents",
-    "api-onboarding-step": "onboarding/steps/identity",
-    "api-onboarding-submit": "onboarding/submit",
-}
-CELLS = [
-    (name, method, needed)
-    for name, row in policy.ROUTES.items()
-    for method, needed in row.items()
-    # The desk's door takes sessions only (backoffice/tests/test_pages.py).
-    if needed != policy.PUBLIC and not name.startswith("api-desk-")
-]
-
-
-def test_the_scope_matrix(user: User) -> None:
-    """Every route that is not public × every method × {nobody, each scope alone, a stranger to scopes}: refused or passed on as the table says."""
-    keys = {scope: key_of(user, scope, networks=["127.0.0.1"], expires_in_days=1) for scope in policy.SCOPES}
-    cells = 0
-    for name, method, needed in CELLS:
-        path = PATHS[name]
-        body = {"nonsense": True} if method in {"POST", "PUT", "PATCH"} else None
-        assert send(method, f"/api/v1/{path}", b"", "", {}).status_code == 401, (name, method)
-        for scope, signer in keys.items():
-            answer = signer.call(method, path, body)
-            refused = answer.status_code == 403 and answer.json()["code"] == 2066
-            assert refused == (needed != scope), (name, method, scope, answer.content)
-            assert answer.status_code not in {401, 500}, (name, method, scope, answer.content)
-            cells += 1
-        cells += 1
-    assert cells == 4 * len(CELLS)
-    assert cells >= 100
 
 
 def test_the_database_has_no_secret(user: User) -> None:

@@ -1,0 +1,68 @@
+"""The words of the policy table: what a row can ask of who comes to a route, a topic or an action (``policy.py``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+READ, TRADE, WITHDRAW = "read", "trade", "withdraw"
+#: Scopes of a key. They do not include one another.
+SCOPES = (READ, TRADE, WITHDRAW)
+#: What a key needs where it needs no scope, and where no key is enough whatever its scopes.
+PUBLIC, PERSON = "public", "person"
+
+ANYBODY, USER, STAFF, NONE = "anybody", "user", "staff", "none"
+
+#: Whose the object of a request is. Of nothing: it names no object, or shows the caller's own.
+NOTHING = ""
+#: A trading account, by number: every member looks; owners and traders trade; owners decide about members. Others: 404.
+LOOK, DEAL, OWN = "account: look", "account: deal", "account: own"
+#: Something that belongs to one person: 404 for everybody else.
+MINE = "mine"
+#: A secret in the address is the right (mailed links, signed links to documents).
+LINK = "link"
+#: A client, for staff: those of the desks and groups one is assigned to, all for roles without a fence. Others: 404.
+CLIENT = "client"
+#: Something all staff with the permission share.
+SHARED = "shared"
+#: A request of staff: whoever asked for it, and those of its kind who see all clients.
+APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one route and method, topic or action asks of who comes."""
+
+    who: str
+    #: For REST: what an API key needs.
+    key: str = PERSON
+    of: str = NOTHING
+    #: For staff: ``app.codename``; empty: every member of staff.
+    permission: str = ""
+    #: Kind of act that needs a fresh proof of who is there (``accounts/services/step_up.py``); pages only.
+    step_up: str = ""
+    #: Entering orders: compliance must have said yes to the account's owner.
+    verified: bool = False
+
+
+ANYONE = Rule(ANYBODY, PUBLIC)
+NOBODY = Rule(NONE)
+
+
+def user(of: str = NOTHING, *, step_up: str = "") -> Rule:
+    """Somebody signed in; no key."""
+    return Rule(USER, of=of, step_up=step_up)
+
+
+def key(scope: str, of: str = NOTHING, *, verified: bool = False) -> Rule:
+    """Somebody signed in, or a key with the scope."""
+    return Rule(USER, scope, of, verified=verified)
+
+
+def staff(permission: str = "", of: str = NOTHING) -> Rule:
+    """Staff with a permission."""
+    return Rule(STAFF, of=of, permission=permission)
+
+
+def method_of(name: str) -> str:
+    """The method whose row counts: HEAD is GET."""
+    return "GET" if name == "HEAD" else name
