@@ -34,6 +34,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "api-accounts": {"GET": READ},
     "api-account": {"GET": READ},
     "api-ws-ticket": {"POST": READ},
+    # What the frame shows is what this key could read.
+    "api-embed-tokens": {"POST": READ},
     "api-instruments": {"GET": PUBLIC},
     "api-instrument": {"GET": PUBLIC},
     "api-book": {"GET": PUBLIC},

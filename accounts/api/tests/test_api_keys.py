@@ -196,6 +196,7 @@ PATHS = {
     "api-accounts": "accounts",
     "api-account": "accounts/NONE",
     "api-ws-ticket": "ws-ticket",
+    "api-embed-tokens": "embed-tokens",
     "api-orders": "orders",
     "api-orders-csv": "orders.csv",
     "api-orders-preview": "orders/preview",
