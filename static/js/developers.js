@@ -254,6 +254,9 @@ async function rejectRow(code) {
   return rejects.find((row) => row.code === code) || null;
 }
 async function showAnswer(answer) {
+  // Asked first, so that an answer appears whole.
+  const explained = !answer.ok && answer.data?.code !== undefined;
+  const row = explained ? await rejectRow(answer.data.code) : null;
   const box = $("[data-f=answer]");
   const badge = $("[data-f=status]");
   badge.className = `badge ${answer.ok ? "ok" : answer.status >= 500 ? "bad" : "warn"}`;
@@ -272,9 +275,8 @@ async function showAnswer(answer) {
   setText($("[data-f=body] code"), answer.data ? JSON.stringify(answer.data, null, 2) : answer.text.slice(0, 20000) || "(empty)");
   const problem = $("[data-f=problem]");
   problem.replaceChildren();
-  problem.hidden = answer.ok;
-  if (!answer.ok && answer.data?.code !== undefined) {
-    const row = await rejectRow(answer.data.code);
+  problem.hidden = !explained;
+  if (explained) {
     const list = make("dl", "kv left");
     const pairs = [
       ["Code", `${answer.data.code} ${answer.data.slug}`], ["Rule", answer.data.rule || row?.rule], ["What was said", answer.data.detail],
@@ -283,7 +285,7 @@ async function showAnswer(answer) {
     ];
     for (const [name, value] of pairs) if (value) list.append(make("dt", "", name), make("dd", "", String(value)));
     problem.append(list);
-  } else problem.hidden = true;
+  }
   box.hidden = false;
   $("[data-f=answer-none]").hidden = true;
   say(`Answer ${answer.status}`);

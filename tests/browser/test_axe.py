@@ -111,7 +111,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     asked = approval_request(
         maker=staff(ADMINISTRATOR), kind="role", subject=staff(FINANCE).email, payload={"role": "risk"}, reason=REASON
     )
-    recover, confirm, freeze = (mail_token_make(user=user, purpose=one) for one in ("recover", "confirm", "freeze"))
+    recover, confirm, freeze = (mail_token_make(user=user, purpose=one) for one in ("recover", "confirm_email", "freeze"))
     visitor = [
         ("home", "/"), ("markets", "/markets"), ("trade", "/trade/ETH-USD"), ("candles", "/trade/ETH-USD/candles?frame=1m"),
         ("signin", "/signin"), ("signup", "/signup"), ("signed-up", "/signup/done"), ("about", "/about"), ("status", "/status"),
@@ -138,6 +138,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     office = [
         ("desk-clients", "/desk/clients"), ("desk-clients", "/desk/clients?q=nobody-at-all"), ("desk-client", f"/desk/clients/{number}"),
         ("desk-client", f"/desk/clients/{number}?view=orders"), ("desk-approvals", "/desk/approvals"),
+        ("desk-approvals", "/desk/approvals?status=refused"), ("desk-client", f"/desk/clients/{number}?view=fills"),
         ("desk-approval", f"/desk/approvals/{asked.pk}"), ("desk-access", "/desk/access"), ("kyc-queue", "/compliance/kyc"),
         ("kyc-case", f"/compliance/kyc/{case.pk}"), ("step-up", "/step-up?next=/security"),
     ]  # fmt: skip
@@ -207,6 +208,7 @@ def looked(chromium: Any, site: Site) -> Looked:
                 continue
             # Through the debugging interface, because the page's own policy rightly refuses foreign scripts.
             tab.evaluate(source)
+            tab.evaluate("document.querySelectorAll('main details').forEach((part) => { part.open = true; })")
             _look(tab, who, path, found)
             found.routes.add(route)
             found.pages += 1
