@@ -97,6 +97,7 @@ class OidcProvider:
         assert query["client_id"] == CLIENT
         assert query["response_type"] == "code"
         assert query["code_challenge_method"] == "S256"
+        assert len(query["nonce"]) >= 22
         code = secrets.token_urlsafe(16)
         self._codes[code] = query
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
@@ -109,7 +110,7 @@ class OidcProvider:
         if asked is None or asked["code_challenge"] != challenge or form.get("client_secret") != SECRET:
             return 400, {"error": "invalid_grant"}
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, **self.claims}
+        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"], **self.claims}
         claims = {name: value for name, value in claims.items() if value is not None}
         id_token = jwt.encode(claims, self.signing_key, algorithm=self.algorithm, headers=self.headers)
         answer = {"access_token": "opaque", "token_type": "Bearer"}

@@ -15,6 +15,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -23,13 +24,13 @@ from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 
 from accounts.selectors.access import AccountRef, account_for_user, accounts_forget
-from accounts.selectors.sessions import session_alive
+from accounts.selectors.credentials import credential_state
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.platform.auth import access_token_grant, ticket_verify, user_for_token
 from brokerage.platform.problems import ApiProblem
-from brokerage.platform.realtime import PRIVATE_GAP, Bus, private_channel, revoke_channel
+from brokerage.platform.realtime import PRIVATE_GAP, REVOKE_ALL, Bus, private_channel, revoke_channel
 from brokerage.platform.sockets import (
     CLOSE_ABUSE,
     CLOSE_FORBIDDEN,
@@ -97,8 +98,10 @@ class PrivateHub:
         if not sockets:
             return
         if channel.startswith("rev:"):
+            ended = payload.decode()
             for socket in list(sockets):
-                socket.close(CLOSE_UNAUTHENTICATED)
+                if ended == REVOKE_ALL or (socket.identity is not None and ended == socket.identity.credential):
+                    socket.close(CLOSE_UNAUTHENTICATED)
             return
         # Decoded once for all of the account's sockets; the text of each message is shared.
         batch = [(int(_decode_head(raw).eid), bytes(raw).decode()) for raw in _decode_batch(payload)]
@@ -129,33 +132,52 @@ def get_private_hub() -> PrivateHub:
     return hub
 
 
-def _identify(message: dict[str, Any]) -> tuple[str, AccountRef, int | None, str]:
-    """(user id, account, end of the right in epoch seconds or None, portal session or empty); ApiProblem or RejectedError without a right."""
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Whose socket, for which account, with which credential, until when (epoch ns, None without end)."""
+
+    user_id: str
+    account: AccountRef
+    credential: str
+    ends_ns: int | None
+
+
+def _identify(message: dict[str, Any], address: str) -> _Identity:
+    """Who an auth message is from; ApiProblem or RejectedError without a right."""
     # The database is asked, not what is remembered: a membership may have ended a moment ago and closed the socket before this one.
     ticket, token, number = message.get("ticket"), message.get("token"), message.get("account")
     if number is not None and not isinstance(number, str):
         raise SocketError("malformed", "account is a text.")
     if isinstance(ticket, str):
         used = ticket_verify(ticket)
-        if used.session and not session_alive(used.session):
-            raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The session of this ticket has ended.")
+        state = credential_state(used.credential, address)
+        if state is None:
+            raise ApiProblem(
+                RejectCode.NOT_AUTHENTICATED, "What this ticket was asked with has ended, or is not for this address."
+            )
         accounts_forget(UUID(used.user_id))
-        return used.user_id, account_for_user(UUID(used.user_id), number or used.account or None), None, used.session
+        account = account_for_user(UUID(used.user_id), number or used.account or None)
+        return _Identity(used.user_id, account, used.credential, state.ends_ns)
     if isinstance(token, str):
         user, grant = access_token_grant(token)
         accounts_forget(user.pk)
-        return str(user.pk), account_for_user(user.pk, number), grant.ends_s, ""
+        return _Identity(
+            str(user.pk), account_for_user(user.pk, number), f"family:{grant.family}", grant.ends_s * NS_PER_S
+        )
     raise SocketError("malformed", "auth needs a ticket or a token.")
 
 
-def _still_allowed(user_id: str, number: str, session: str) -> bool:
-    if user_for_token(user_id) is None or (session and not session_alive(session)):
-        return False
+def _end_of(identity: _Identity) -> int | None:
+    """The close code when the right has ended since, else None."""
+    if user_for_token(identity.user_id) is None:
+        return CLOSE_FORBIDDEN
+    if credential_state(identity.credential) is None:
+        return CLOSE_UNAUTHENTICATED
     try:
-        account_for_user(UUID(user_id), number)
+        account_for_user(UUID(identity.user_id), identity.account.number)
     except RejectedError:
-        return False
-    return True
+        return CLOSE_FORBIDDEN
+    return None
 
 
 class PrivateConsumer(StreamSocket):
@@ -164,10 +186,7 @@ class PrivateConsumer(StreamSocket):
     def __init__(self, *args: Any, hub: PrivateHub | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hub = hub or get_private_hub()
-        self._user_id = ""
-        self._account: AccountRef | None = None
-        self._expires_s: int | None = None
-        self._session = ""
+        self.identity: _Identity | None = None
         self._queue: deque[str] = deque()
         self._floor = 0  # everything up to this event id was queued or is not wanted
         self._reading = False  # the database is being read: live messages wait
@@ -181,15 +200,15 @@ class PrivateConsumer(StreamSocket):
     async def on_message(self, message: dict[str, Any]) -> None:
         """Authenticate, or extend."""
         if message.get("op") != "auth":
-            detail = "op is auth, ping or hb." if self._account else "The first message must be auth."
-            raise SocketError("unknown_op" if self._account else "not_authenticated", detail)
+            detail = "op is auth, ping or hb." if self.identity else "The first message must be auth."
+            raise SocketError("unknown_op" if self.identity else "not_authenticated", detail)
         resume = message.get("resume")
         if resume is not None and not (
             isinstance(resume, str) and resume.isascii() and resume.isdigit() and len(resume) <= 19
         ):
             raise SocketError("malformed", "resume is the eid of the last message, as text.")
         try:
-            user_id, account, expires_s, session = await in_thread(_identify)(message)
+            identity = await in_thread(_identify)(message, self.ip)
         except ApiProblem as problem:
             row = reject_row(problem.code)
             self._refuse(row.slug, problem.detail or row.text, CLOSE_UNAUTHENTICATED)
@@ -199,55 +218,53 @@ class PrivateConsumer(StreamSocket):
             log.exception("a socket could not be authenticated")
             self._refuse("unavailable", "Try again in a moment.", CLOSE_UNAVAILABLE)
         else:
-            self._session = session or self._session
-            if self._account is not None:
-                self._extend(user_id, account, expires_s)
+            if self.identity is not None:
+                self._extend(identity)
                 return
-            await self._begin(user_id, account, expires_s, int(resume) if resume is not None else None)
+            await self._begin(identity, int(resume) if resume is not None else None)
 
     def _refuse(self, code: str, detail: str, close: int) -> None:
         self.reply({"type": "error", "code": code, "detail": detail})
         self.close(close)
 
-    def _extend(self, user_id: str, account: AccountRef, expires_s: int | None) -> None:
-        if user_id != self._user_id or self._account is None or account.number != self._account.number:
+    def _extend(self, identity: _Identity) -> None:
+        now = self.identity
+        if now is None or (identity.user_id, identity.account.number) != (now.user_id, now.account.number):
             self._refuse("not_permitted", "A socket stays with its user and account; open another.", CLOSE_ABUSE)
             return
-        self._expires_s = expires_s
-        self.reply(
-            {
-                "type": "ready",
-                "account": account.number,
-                "eid": str(self._floor),
-                "server_time": rfc3339(SYSTEM_CLOCK.now_ns()),
-            }
-        )
+        self.identity = identity
+        self.reply(self._ready(self._floor))
+        self._spawn(self._recheck())
 
-    async def _begin(self, user_id: str, account: AccountRef, expires_s: int | None, resume: int | None) -> None:
+    def _ready(self, eid: int) -> dict[str, Any]:
+        assert self.identity is not None  # noqa: S101 - who is not known is never ready
+        number, now = self.identity.account.number, rfc3339(SYSTEM_CLOCK.now_ns())
+        return {"type": "ready", "account": number, "eid": str(eid), "server_time": now}
+
+    async def _begin(self, identity: _Identity, resume: int | None) -> None:
+        user_id, account = identity.user_id, identity.account
         if self._heart.per_user[user_id] >= self.limits.per_user:
             self._refuse("too_many", f"At most {self.limits.per_user} sockets a user.", CLOSE_TOO_MANY)
             return
         self._heart.per_user[user_id] += 1
-        self._user_id, self._account, self._expires_s = user_id, account, expires_s
+        self.identity = identity
         self.uncount_ip()
         self._reading = True
         try:
             await asyncio.wait_for(
                 self._hub.join(self, private_channel(account.core_account), revoke_channel(user_id)), BUS_TIMEOUT_S
             )
+            # What ended between the first look and the joining was told to nobody: look again.
+            ended = await in_thread(_end_of)(identity)
+            if ended is not None:
+                self.close(ended)
+                return
             missed = await in_thread(missed_get)(account.core_account, resume)
         except (TimeoutError, DatabaseError) as error:
             log.warning("a private stream could not begin: %s", error)
             self._refuse("unavailable", "Try again in a moment.", CLOSE_UNAVAILABLE)
             return
-        self._push(
-            {
-                "type": "ready",
-                "account": account.number,
-                "eid": str(missed.event_seq),
-                "server_time": rfc3339(SYSTEM_CLOCK.now_ns()),
-            }
-        )
+        self._push(self._ready(missed.event_seq))
         if resume is not None:
             self._push_missed(missed, told=True)
         self._resume_live(missed)
@@ -271,20 +288,21 @@ class PrivateConsumer(StreamSocket):
         self.wake()
 
     def on_gap(self) -> None:
-        """Messages may have been lost: read what came after the last one."""
-        if self._account is None:
+        """Messages may have been lost, among them that the right has ended: read what came after the last one, and look."""
+        if self.identity is None:
             return
         self._gap = True
+        self._spawn(self._recheck())
         if not self._reading:
             self._reading = True
             self._spawn(self._heal())
 
     async def _heal(self) -> None:
-        assert self._account is not None  # noqa: S101 - set before any gap is told
+        assert self.identity is not None  # noqa: S101 - set before any gap is told
         while self._gap:
             self._gap = False
             try:
-                missed = await in_thread(missed_get)(self._account.core_account, self._floor)
+                missed = await in_thread(missed_get)(self.identity.account.core_account, self._floor)
             except DatabaseError as error:
                 log.warning("a private stream waits for the database: %s", error)
                 self._gap = True
@@ -336,31 +354,33 @@ class PrivateConsumer(StreamSocket):
 
     def on_tick(self, now_ns: int) -> None:
         """Time limits of identity."""
-        if self._account is None:
+        if self.identity is None:
             if now_ns - self._opened_ns > self.limits.auth_s * NS_PER_S:
                 self.close(CLOSE_UNAUTHENTICATED)
             return
-        if self._expires_s is not None and SYSTEM_CLOCK.now_ns() > self._expires_s * NS_PER_S:
+        ends_ns = self.identity.ends_ns
+        if ends_ns is not None and SYSTEM_CLOCK.now_ns() >= ends_ns:
             self.close(CLOSE_UNAUTHENTICATED)
         elif now_ns - self._checked_ns > RECHECK_S * NS_PER_S:
             self._checked_ns = now_ns
             self._spawn(self._recheck())
 
     async def _recheck(self) -> None:
-        assert self._account is not None  # noqa: S101 - only called when set
+        assert self.identity is not None  # noqa: S101 - only called when set
         try:
-            allowed = await in_thread(_still_allowed)(self._user_id, self._account.number, self._session)
+            ended = await in_thread(_end_of)(self.identity)
         except DatabaseError:
             return  # asked again in a minute; REST refuses meanwhile
-        if not allowed:
-            self.close(CLOSE_FORBIDDEN)
+        if ended is not None:
+            self.close(ended)
 
     async def on_closed(self) -> None:
         """Give everything back."""
         for task in self._tasks:
             task.cancel()
-        if self._account is not None:
-            self._hub.leave(self, private_channel(self._account.core_account), revoke_channel(self._user_id))
-            self._heart.per_user[self._user_id] -= 1
-            if self._heart.per_user[self._user_id] <= 0:
-                del self._heart.per_user[self._user_id]
+        if self.identity is not None:
+            user_id = self.identity.user_id
+            self._hub.leave(self, private_channel(self.identity.account.core_account), revoke_channel(user_id))
+            self._heart.per_user[user_id] -= 1
+            if self._heart.per_user[user_id] <= 0:
+                del self._heart.per_user[user_id]

@@ -56,6 +56,14 @@ class TicketBody(StrictSerializer):
     account = StrictText(max_length=12, required=False)
 
 
+class EmbedTokenBody(StrictSerializer):
+    """Where the frame will be, and what it shows."""
+
+    partner = StrictText(max_length=40)
+    origin = StrictText(max_length=200, help_text="Of the page around the frame, such as https://app.partner.example.")
+    account = StrictText(max_length=12, required=False, help_text="Account number; the first account when left out.")
+
+
 class AccountQuery(StrictSerializer):
     """Selects one of several accounts."""
 
@@ -101,6 +109,17 @@ class WsTicket(serializers.Serializer[Any]):
     ticket = serializers.CharField()
     expires_in = serializers.IntegerField()
     account = serializers.CharField()
+
+
+class EmbedToken(serializers.Serializer[Any]):
+    """One use, in one frame; the page around it hands it over by postMessage."""
+
+    token = serializers.CharField()
+    expires_in = serializers.IntegerField()
+    partner = serializers.CharField()
+    origin = serializers.CharField()
+    account = serializers.CharField()
+    frame = serializers.CharField(help_text="The address to show in the frame.")
 
 
 class SignIn(serializers.Serializer[Any]):

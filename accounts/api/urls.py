@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.api import keys, views
+from accounts.api import embed, keys, views
 
 urlpatterns = [
     path("auth/register", views.RegisterView.as_view(), name="api-register"),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("accounts", views.AccountsView.as_view(), name="api-accounts"),
     path("accounts/<str:number>", views.AccountView.as_view(), name="api-account"),
     path("ws-ticket", views.WsTicketView.as_view(), name="api-ws-ticket"),
+    path("embed-tokens", embed.EmbedTokensView.as_view(), name="api-embed-tokens"),
     path("time", views.TimeView.as_view(), name="api-time"),
     path("errors", views.ErrorsView.as_view(), name="api-errors"),
 ]

@@ -18,8 +18,7 @@ from rest_framework.response import Response
 from accounts.api import schemas, tokens
 from accounts.models import ChangeRequest, TokenFamily, User
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
-from accounts.selectors.credentials import families_of
-from accounts.selectors.sessions import SESSION_ID
+from accounts.selectors.credentials import credential_of, families_of
 from accounts.services.personal import profile_change
 from accounts.services.registration import user_register
 from accounts.services.token_families import family_end_by_token, family_refresh, family_revoke
@@ -267,12 +266,9 @@ class WsTicketView(ApiView):
     def post(self, request: Request) -> Response:
         """A signed ticket, good once for thirty seconds."""
         ref = account_for_user(request.user.pk, self.body(schemas.TicketBody).get("account"))
-        # A program's ticket belongs to its token, a browser's to its session.
-        session = "" if request.auth else request.session.get(SESSION_ID, "")
-        return Response(
-            {"ticket": ticket_issue(request.user, ref.number, session), "expires_in": TICKET_S, "account": ref.number},
-            status=201,
-        )
+        # The socket ends with what the ticket was asked with: a key, a program's sign-in or a browser's session.
+        ticket = ticket_issue(request.user, ref.number, credential_of(request))
+        return Response({"ticket": ticket, "expires_in": TICKET_S, "account": ref.number}, status=201)
 
 
 class TimeView(PublicView):

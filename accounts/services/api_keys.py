@@ -19,6 +19,7 @@ from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform import audit, crypto
 from brokerage.platform.policy_rules import SCOPES
+from brokerage.platform.realtime import revoke_user
 from brokerage.platform.signing import keys_forget
 
 KEYS_MAX = 20
@@ -126,6 +127,7 @@ def api_key_revoke(*, user: Any, id: UUID) -> None:
             before={"key_id": key.key_id, "name": key.name},
         )
     keys_forget()
+    revoke_user(user.pk, f"key:{key.key_id}")
 
 
 def api_key_touch(id: UUID, address: str) -> None:

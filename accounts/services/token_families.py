@@ -93,7 +93,7 @@ def family_refresh(*, refresh: str, address: str = "") -> dict[str, Any]:
         reused = True
     if reused:
         families_forget()
-        revoke_user(said.user)
+        revoke_user(said.user, f"family:{said.family}")
     raise ApiProblem(RejectCode.REFRESH_REUSED)
 
 
@@ -111,7 +111,7 @@ def family_end_by_token(*, refresh: str) -> None:
             return
         _end(family, "signed out", actor=audit.actor_of(family.user))
     families_forget()
-    revoke_user(said.user)
+    revoke_user(said.user, f"family:{said.family}")
 
 
 def family_revoke(*, user: Any, family_id: UUID) -> None:
@@ -124,7 +124,7 @@ def family_revoke(*, user: Any, family_id: UUID) -> None:
             return
         _end(family, "ended by the user")
     families_forget()
-    revoke_user(user.pk)
+    revoke_user(user.pk, f"family:{family.pk}")
 
 
 def families_revoke_all(*, user: Any, reason: str) -> int:

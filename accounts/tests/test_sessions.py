@@ -134,7 +134,7 @@ def test_a_ticket_names_its_session(user: User) -> None:
     client = signed_in(user)
     answer = client.post("/api/v1/ws-ticket", {}, content_type="application/json")
     assert answer.status_code == 201, answer.content
-    assert ticket_verify(answer.json()["ticket"]).session == str(row_of(client).pk)
+    assert ticket_verify(answer.json()["ticket"]).credential == f"session:{row_of(client).pk}"
 
 
 def test_the_history_shows_right_and_wrong_tries(user: User) -> None:

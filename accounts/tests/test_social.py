@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -139,6 +140,7 @@ def test_the_last_way_in_is_kept(provider: OidcProvider) -> None:
     [
         "address not verified", "verified as text", "no address", "no subject", "wrong audience", "wrong issuer", "expired", "no expiry",
         "other key", "unknown key id", "hs256 with the secret", "for another client", "no id token", "denied",
+        "wrong nonce", "no nonce", "nonce as number",
     ],
 )  # fmt: skip
 def test_identities_that_are_refused(provider: OidcProvider, case: str) -> None:
@@ -153,6 +155,9 @@ def test_identities_that_are_refused(provider: OidcProvider, case: str) -> None:
         "expired": {"exp": now - 600, "iat": now - 900},
         "no expiry": {"exp": None},
         "for another client": {"aud": [CLIENT, "x"], "azp": "x"},
+        "wrong nonce": {"nonce": "A" * 32},
+        "no nonce": {"nonce": None},
+        "nonce as number": {"nonce": 1},
     }
     provider.claims.update(changes.get(case, {}))
     if case == "other key":
@@ -169,6 +174,27 @@ def test_identities_that_are_refused(provider: OidcProvider, case: str) -> None:
     assert through(client).status_code == 403
     assert not User.objects.exists()
     assert client.get("/profile").status_code == 302
+
+
+def test_each_sign_in_has_a_nonce_of_its_own_that_the_address_cannot_choose(provider: OidcProvider) -> None:
+    client, said = Client(), []
+    for path in ("/social/acme", "/social/acme", "/social/acme?auth_params=nonce%3Dchosen-by-somebody-else-1"):
+        said.append(parse_qs(urlsplit(client.get(path)["Location"]).query)["nonce"][0])
+    assert len(set(said)) == 3
+    assert "chosen" not in "".join(said)
+
+
+def test_an_id_token_of_another_sign_in_is_refused(provider: OidcProvider) -> None:
+    """A code of one's own put into a victim's callback: PKCE stops the code, the nonce stops the id token."""
+    first = Client().get("/social/acme")
+    provider.claims["nonce"] = parse_qs(urlsplit(first["Location"]).query)["nonce"][0]
+    assert through(Client()).status_code == 403
+    assert not User.objects.exists()
+
+
+def test_a_provider_that_is_away_is_a_refusal(provider: OidcProvider, settings: Any) -> None:
+    settings.OIDC_PROVIDERS = [{**settings.OIDC_PROVIDERS[0], "server_url": "http://127.0.0.1:9"}]
+    assert Client().get("/social/acme").status_code == 403
 
 
 def test_a_callback_without_its_beginning_is_refused(provider: OidcProvider) -> None:

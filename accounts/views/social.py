@@ -1,4 +1,4 @@
-"""OpenID Connect: django-allauth speaks the protocol (state, PKCE, code for tokens), the services decide what it means.
+"""OpenID Connect: django-allauth speaks the protocol (state, PKCE, code for tokens), the nonce is added here, the services decide what it means.
 
 The id token's signature, issuer, audience and times are always verified here, though it comes over a direct line; nothing but the id token is
 believed. allauth's own accounts, sign-in and sign-up are never reached: the adapter answers before them.
@@ -6,6 +6,9 @@ believed. allauth's own accounts, sign-in and sign-up are never reached: the ada
 
 from __future__ import annotations
 
+import hmac
+import logging
+import secrets
 from typing import Any
 
 import jwt
@@ -13,7 +16,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
-from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.contrib import messages
@@ -23,6 +26,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
+from requests import RequestException
 
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.services import social
@@ -32,6 +36,8 @@ from accounts.views.common import own_session, refused_page
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.throttling import client_address, throttle_demand
+
+log = logging.getLogger(__name__)
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 CLAIMS = ("iss", "sub", "aud", "exp", "iat")
@@ -45,6 +51,9 @@ def providers() -> list[dict[str, str]]:
 
 class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
     """allauth's client, with an id token that is verified like one from a stranger."""
+
+    #: What this browser's sign-in sent as its nonce; without one no id token is believed.
+    nonce = ""
 
     def _decode_id_token(self, app: SocialApp, id_token: str) -> dict[str, Any]:
         try:
@@ -67,6 +76,9 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
             raise OAuth2Error("The id token does not verify.") from error
         if data.get("azp", app.client_id) != app.client_id:
             raise OAuth2Error("The id token is for another client.")
+        said = data.get("nonce")
+        if not self.nonce or not isinstance(said, str) or not hmac.compare_digest(said.encode(), self.nonce.encode()):
+            raise OAuth2Error("The id token is of another sign-in.")
         return data
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> SocialLogin:
@@ -75,6 +87,15 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
         if not isinstance(id_token, str):
             raise OAuth2Error("There is no id token.")
         return self.get_provider().sociallogin_from_response(request, self._decode_id_token(app, id_token))
+
+
+class _Callback(OAuth2CallbackView):
+    """allauth's callback; the nonce lies with the state of the same sign-in, in the browser's session, and is used up with it."""
+
+    def _get_state(self, request: HttpRequest, provider: Any) -> Any:
+        state, refusal = super()._get_state(request, provider)
+        self.adapter.nonce = str((state or {}).get("nonce") or "")
+        return state, refusal
 
 
 class PortalSocialAdapter(DefaultSocialAccountAdapter):
@@ -152,7 +173,19 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
         throttle_demand("login_address", client_address(request))
     except RejectedError as error:
         return refused_page(request, error)
-    return OAuth2LoginView.adapter_view(VerifyingAdapter(request, provider_id))(request)
+    provider = VerifyingAdapter(request, provider_id).get_provider()
+    more = provider.get_redirect_from_request_kwargs(request)
+    nonce = secrets.token_urlsafe(24)
+    # Nothing of the address goes to the provider: it could choose the nonce.
+    more |= {"auth_params": {"nonce": nonce}, "scope": None, "nonce": nonce}
+    try:
+        answer: HttpResponse = provider.redirect(request, **more)
+    except ImmediateHttpResponse as done:
+        return done.response  # type: ignore[no-any-return]
+    except RequestException:
+        log.warning("the OpenID provider %s does not answer", provider_id)
+        return refused_page(request, RejectedError(RejectCode.SOCIAL_REFUSED))
+    return answer
 
 
 @never_cache
@@ -160,7 +193,7 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     """The browser comes back with a code."""
     _provider_demand(provider_id)
-    return OAuth2CallbackView.adapter_view(VerifyingAdapter(request, provider_id))(request)
+    return _Callback.adapter_view(VerifyingAdapter(request, provider_id))(request)
 
 
 @require_POST

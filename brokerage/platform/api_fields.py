@@ -91,6 +91,10 @@ class TermField(serializers.ChoiceField):
         self.term = term
         super().__init__(choices=[(name, name) for name in term.api_names()], **kwargs)
 
+    def to_representation(self, value: Any) -> Any:
+        """The name, as in the OpenAPI document's default."""
+        return value.api if isinstance(value, Term) else value
+
     def to_internal_value(self, data: Any) -> Term:
         """The member."""
         if isinstance(data, Term):

@@ -159,22 +159,25 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a verified ticket says: whose socket, for which account (its number, or empty), of which portal session (or empty)."""
+    """What a verified ticket says: whose socket, for which account (its number, or empty), asked for with which credential (or empty)."""
 
     user_id: str
     account: str
-    session: str = ""
+    credential: str = ""
 
 
-def ticket_issue(user: Any, account: str = "", session: str = "") -> str:
-    """A signed ticket for one WebSocket, good once within TICKET_S seconds and no longer than the session it was asked in."""
-    return signing.dumps([str(user.pk), account, secrets.token_urlsafe(12), session], salt=TICKET_SALT)
+def ticket_issue(user: Any, account: str = "", credential: str = "") -> str:
+    """A signed ticket for one WebSocket, good once within TICKET_S seconds and no longer than the credential it was asked with stands.
+
+    ``credential`` is ``key:…``, ``family:…`` or ``session:…`` (``accounts/selectors/credentials.py``).
+    """
+    return signing.dumps([str(user.pk), account, secrets.token_urlsafe(12), credential], salt=TICKET_SALT)
 
 
 def ticket_verify(ticket: str) -> Ticket:
     """Use a ticket up; ApiProblem 2010 when it is forged, old or used, 9013 when that cannot be known."""
     try:
-        user_id, account, nonce, session = signing.loads(ticket, salt=TICKET_SALT, max_age=TICKET_S)
+        user_id, account, nonce, credential = signing.loads(ticket, salt=TICKET_SALT, max_age=TICKET_S)
     except signing.SignatureExpired as error:
         raise ApiProblem(RejectCode.TOKEN_EXPIRED, "The ticket is too old.") from error
     except (signing.BadSignature, ValueError, TypeError) as error:
@@ -189,4 +192,4 @@ def ticket_verify(ticket: str) -> Ticket:
     user = user_for_token(user_id)
     if user is None:
         raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The ticket is not valid.")
-    return Ticket(user_id, account, session)
+    return Ticket(user_id, account, credential)

@@ -95,10 +95,14 @@ def publish_private_gap() -> bool:
     return _private.publish({}, gap=True)
 
 
-def revoke_user(user_id: object) -> bool:
-    """Close a user's live sockets everywhere: after sign-out everywhere, a new password, a frozen account."""
+#: On a user's revoke channel: close all of them. Anything else names a credential.
+REVOKE_ALL = "1"
+
+
+def revoke_user(user_id: object, credential: str = REVOKE_ALL) -> bool:
+    """Close a user's live sockets everywhere: all (a new password, a frozen account), or those opened with one ``credential`` that has ended."""
     try:
-        get_valkey().publish(revoke_channel(user_id), "1")
+        get_valkey().publish(revoke_channel(user_id), credential)
     except redis.RedisError as error:
         log.warning("sockets of user %s could not be told to close: %s", user_id, error)
         return False

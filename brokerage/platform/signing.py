@@ -114,6 +114,19 @@ def signature_of(secret: bytes, canonical: str) -> str:
     return hmac.new(secret, canonical.encode(), hashlib.sha256).hexdigest()
 
 
+def address_listed(networks: tuple[Network, ...], address: str) -> bool:
+    """True when a key with these addresses may be used from ``address``; with none listed from anywhere."""
+    if not networks:
+        return True
+    try:
+        here = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped:
+        here = here.ipv4_mapped
+    return any(here in network for network in networks)
+
+
 def _path(request: Any) -> str:
     raw = (getattr(request, "scope", None) or {}).get("raw_path")
     if raw:
@@ -180,15 +193,7 @@ class SignatureAuthentication(BaseAuthentication):
 
     @staticmethod
     def _place(grant: KeyGrant, address: str) -> None:
-        if not grant.networks:
-            return
-        try:
-            here = ipaddress.ip_address(address)
-        except ValueError:
-            here = None
-        if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped:
-            here = here.ipv4_mapped
-        if here is None or not any(here in network for network in grant.networks):
+        if not address_listed(grant.networks, address):
             raise ApiProblem(RejectCode.KEY_ADDRESS_NOT_ALLOWED, available=address)
 
     @staticmethod

@@ -12,7 +12,7 @@ import hmac
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -89,6 +89,11 @@ _pause_until_ns = 0
 
 def _scale() -> int:
     return max(1, int(getattr(settings, "API_RATE_SCALE", 1)))
+
+
+def budgets_in_force() -> dict[str, Budget]:
+    """The budgets with this installation's scale, as they are counted."""
+    return {name: replace(budget, limit=budget.limit * _scale()) for name, budget in BUDGETS.items()}
 
 
 def _count_local(key: str) -> int:

@@ -81,14 +81,18 @@ def content_security_policy(nonce: str, path: str, socket_origin: str, ancestors
 def embeddable(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Let the partner of the address (``partner=``) show a page in a frame: their origins and no others; unknown partners get 404.
 
-    Such a page looks at no session and sets no cookie: what a foreign page shows in a frame must not act as the reader.
+    With ``?origin=`` only that one of them, as a page that signs in needs. Such a page looks at no session and sets no cookie: what a
+    foreign page shows in a frame must not act as the reader.
     """
 
     @wraps(view)
     def page(request: HttpRequest, *, partner: str, **kwargs: Any) -> HttpResponse:
         origins = dict(get_config().embed_partners).get(partner)
-        if origins is None:
+        only = request.GET.get("origin")
+        if origins is None or (only is not None and only not in origins):
             raise Http404
+        if only is not None:
+            origins = (only,)
         response = view(request, partner=partner, **kwargs)
         response.frame_ancestors = origins  # type: ignore[attr-defined]
         response.xframe_options_exempt = True  # type: ignore[attr-defined]

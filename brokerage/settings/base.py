@@ -210,9 +210,6 @@ STATICFILES_DIRS = [
         (f"vendor/{name}", NODE_MODULES / path)
         for name, path in (
             ("lightweight-charts", "lightweight-charts/dist"),
-            ("uplot", "uplot/dist"),
-            ("htmx", "htmx.org/dist"),
-            ("bootstrap", "bootstrap/dist/css"),
             ("inter", "@fontsource-variable/inter"),
             ("mono", "@fontsource-variable/jetbrains-mono"),
         )

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from tests import conftest_engine
 from tests.conftest_engine import PASSWORD, Child, LivePlatform, LiveWeb, Trader
 from tests.screenshots import CHROMIUM_ARGS, find_chromium
 
@@ -73,6 +74,22 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def partners() -> str:
+    """Who may show our frames, as EMBED_PARTNERS says it."""
+    return "beta=https://beta.example"
+
+
+@pytest.fixture(scope="module")
+def live_web(live_platform: LivePlatform, live_database: str, partners: str) -> Iterator[LiveWeb]:
+    """The web server, with partners on its list."""
+    live_platform.engine.environment["EMBED_PARTNERS"] = partners
+    try:
+        yield from conftest_engine.live_web.__wrapped__(live_platform, live_database)  # type: ignore[attr-defined]
+    finally:
+        live_platform.engine.environment.pop("EMBED_PARTNERS")
 
 
 def _child(name: str, site: LiveWeb) -> Child:

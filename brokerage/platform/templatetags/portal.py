@@ -26,8 +26,8 @@ register = template.Library()
 DASH = "–"
 MINUS = "−"
 SCRIPTS = (
-    "api", "blotter", "book", "chart", "decimal", "dom", "format", "home", "markets", "orders", "passkey", "quotes", "rows",
-    "shell", "socket", "table", "ticket", "trade",
+    "api", "apisign", "apisocket", "apispec", "blotter", "book", "chart", "decimal", "developers", "dom", "format", "home", "markets",
+    "orders", "passkey", "quotes", "rows", "shell", "socket", "table", "ticket", "trade",
 )  # fmt: skip
 
 WORDS = {

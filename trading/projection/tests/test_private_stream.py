@@ -352,7 +352,9 @@ async def test_a_user_shut_out_is_cut_at_once(hub, traders):
 async def test_who_loses_the_right_is_cut_within_a_minute(hub, traders, live_platform):
     trader = await consumers.in_thread(live_platform.trader)()
     client, _ = await _signed_in(hub, trader)
-    (socket,) = [socket for socket in heart().sockets if socket._user_id == str(trader.user.pk)]
+    (socket,) = [
+        socket for socket in heart().sockets if socket.identity and socket.identity.user_id == str(trader.user.pk)
+    ]
 
     def disable():
         from brokerage.platform.auth import users_forget

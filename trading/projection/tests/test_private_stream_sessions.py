@@ -9,7 +9,7 @@ import pytest
 from accounts.models import UserSession
 from accounts.services.sessions import session_begin, session_end
 from brokerage.platform.auth import ticket_issue
-from brokerage.platform.sockets import CLOSE_FORBIDDEN, CLOSE_UNAUTHENTICATED, SocketLimits, heart
+from brokerage.platform.sockets import CLOSE_UNAUTHENTICATED, SocketLimits, heart
 from tests.ws import WsClient
 from trading import consumers
 from trading.consumers import PrivateConsumer, PrivateHub
@@ -43,7 +43,7 @@ async def _in_thread(work, *args, **more):
 
 async def _session(trader):
     row = await _in_thread(session_begin, user=trader.user, method="password", ip="", user_agent="")
-    return str(row.pk), ticket_issue(trader.user, trader.account.number, str(row.pk))
+    return str(row.pk), ticket_issue(trader.user, trader.account.number, f"session:{row.pk}")
 
 
 async def _signed_in(hub, ticket):
@@ -77,7 +77,34 @@ async def test_a_session_that_timed_out_is_cut_within_a_minute(hub, trader):
     session, ticket = await _session(trader)
     client = await _signed_in(hub, ticket)
     await client.get("ready")
-    (socket,) = [socket for socket in heart().sockets if socket._session == session]
+    (socket,) = [
+        socket for socket in heart().sockets if socket.identity and socket.identity.credential == f"session:{session}"
+    ]
     await _in_thread(lambda: UserSession.objects.filter(pk=session).update(last_seen_at="2026-01-01T00:00Z"))
     socket.on_tick(time.monotonic_ns() + 61 * NS)
-    assert await client.closed() == CLOSE_FORBIDDEN
+    assert await client.closed() == CLOSE_UNAUTHENTICATED
+
+
+async def test_what_ended_while_the_bus_was_away_is_found_when_it_is_back(hub, trader):
+    session, ticket = await _session(trader)
+    client = await _signed_in(hub, ticket)
+    await client.get("ready")
+    # Nobody is told: as when the message is lost with the bus.
+    await _in_thread(lambda: UserSession.objects.filter(pk=session).update(ended_at="2026-01-01T00:00Z"))
+    hub.on_gap()
+    assert await client.closed() == CLOSE_UNAUTHENTICATED
+
+
+async def test_what_ends_while_a_socket_begins_is_found(hub, trader, monkeypatch):
+    session, ticket = await _session(trader)
+    join = hub.join
+
+    async def late(*args):
+        # Ended and told after the ticket was looked at and before anybody listens.
+        await _in_thread(session_end, user=trader.user, session_id=session)
+        await join(*args)
+
+    monkeypatch.setattr(hub, "join", late)
+    client = await _signed_in(hub, ticket)
+    assert await client.closed() == CLOSE_UNAUTHENTICATED
+    assert not any(frame["type"] == "ready" for frame in client.frames)

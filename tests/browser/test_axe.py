@@ -1,0 +1,245 @@
+"""axe-core on every page there is, light and dark, on a desk and on a phone.
+
+Which pages there are is asked of the routes: a page that is neither looked at here nor named below with its reason fails the first test.
+Each page is opened once; the theme and the size are changed around it. Rules other than those of contrast do not depend on the theme, so in
+the dark only contrast is asked again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.urls import get_resolver
+
+from accounts.roles import ADMINISTRATOR, FINANCE
+from accounts.services.api_keys import api_key_create
+from accounts.services.mail_tokens import mail_token_make
+from accounts.services.members import invitation_secret_make, invitation_send
+from accounts.services.step_up import PROOF
+from accounts.services.token_families import family_begin
+from accounts.views.developers import _patterns
+from backoffice.tests.factories import REASON, browser, staff
+from compliance.models import KycCase
+from tests.browser.conftest import DESK, PHONE, Site
+from tests.browser.test_pages import AXE, too_wide
+from tests.conftest_engine import Trader
+
+LOOKS = [(scheme, size["width"]) for scheme in ("light", "dark") for size in (DESK, PHONE)]
+BUDGET_S = 90
+
+#: Routes that are no pages of ours to look at.
+NOT_PAGES = {
+    "schema", "health-live", "health-ready", "version", "jwks", "proof-verifier", "embed-session", "embed-data", "onboarding-status",
+    "kyc-document", "export-file", "desk-access-review", "passkey-use-options", "passkey-register-options",
+}  # fmt: skip
+#: They answer forms (POST) and lead elsewhere.
+FORMS = {
+    "signout", "session-stop", "sessions-stop", "settings-lock", "settings-unlock", "freeze-own", "passkey-use", "passkey-register",
+    "passkey-remove", "totp-remove", "recovery-codes", "export-new", "member-invite", "member", "uninvite", "sub-account",
+    "openid_connect_login", "openid_connect_callback", "social-unlink", "kyc-decide", "kyc-hit", "kyc-proposal", "onboarding-appeal",
+    "onboarding-submit", "trade-default", "desk", "desk-view-as", "desk-client-request", "desk-view-as-end", "desk-role-request",
+    "desk-emergency", "desk-role-end", "email-old", "email-new",
+}  # fmt: skip
+#: What is not ours to mend, by page and rule. Everything else of the administration and of the API documentation counts.
+THIRD_PARTY = {
+    # unfold's own frame: its side bar, search, filters and change form.
+    "/admin/": set(),
+    # Swagger UI's own markup.
+    "/api/docs": set(),
+}
+
+RUN = """async (rules) => {
+  const options = {resultTypes: ['violations']};
+  if (rules) options.runOnly = {type: 'rule', values: rules};
+  const result = await axe.run(document, options);
+  return result.violations.map((row) => ({
+    id: row.id, impact: row.impact, count: row.nodes.length,
+    html: row.nodes[0].html.slice(0, 160), why: (row.nodes[0].failureSummary || '').slice(0, 220),
+  }));
+}"""
+
+
+@dataclass
+class Looked:
+    """What was found, by theme and width."""
+
+    findings: dict[tuple[str, int], list[str]] = field(default_factory=lambda: {look: [] for look in LOOKS})
+    wide: dict[str, list[str]] = field(default_factory=dict)
+    routes: set[str] = field(default_factory=set)
+    elsewhere: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    pages: int = 0
+
+
+def _client(site: Site) -> Trader:
+    maker = site.trader(USD="1000000", ETH="100")
+    trader = site.trader(USD="50000", ETH="2")
+    site.order(maker, symbol="ETH-USD", side="sell", price="3001", qty="5")
+    site.order(trader, symbol="ETH-USD", side="buy", price="3001", qty="0.25", time_in_force="ioc")
+    site.order(trader, symbol="ETH-USD", side="sell", price="3333.33", qty="0.125", post_only=True)
+    api_key_create(user=trader.user, name="my program", scopes=["read", "trade"], networks=["203.0.113.0/24"])
+    family_begin(user=trader.user, name="laptop", agent="curl/8", address="203.0.113.7")
+    site.platform.settle()
+    return trader
+
+
+def _cookie(user: Any, *, factor: bool) -> str:
+    """A session of somebody who has just proved who they are."""
+    client = browser(user, factor=factor)
+    session = client.session
+    session[PROOF] = {"at": time.time_ns() // 1_000_000_000, "method": "totp", "strong": factor}
+    session.save()
+    return client.cookies["sessionid"].value
+
+
+def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Who → (session cookie or nothing, [(route, path)])."""
+    from backoffice.services.approvals import approval_request
+
+    client = _client(site)
+    user, number = client.user, client.account.number
+    order = site.orders(client)[0]["order_id"]
+    onboarding = site.platform.trader("olga", verified=False)
+    sent = invitation_send(user=user, number=number, email=onboarding.user.email, role="viewer")
+    case = KycCase.objects.get_or_create(user=onboarding.user)[0]
+    KycCase.objects.filter(pk=case.pk).update(state="review", risk_score=72, risk_band="high", reason_code="high_risk")
+    chief = staff(ADMINISTRATOR, superuser=True)
+    asked = approval_request(
+        maker=staff(ADMINISTRATOR), kind="role", subject=staff(FINANCE).email, payload={"role": "risk"}, reason=REASON
+    )
+    recover, confirm, freeze = (mail_token_make(user=user, purpose=one) for one in ("recover", "confirm_email", "freeze"))
+    visitor = [
+        ("home", "/"), ("markets", "/markets"), ("trade", "/trade/ETH-USD"), ("candles", "/trade/ETH-USD/candles?frame=1m"),
+        ("signin", "/signin"), ("signup", "/signup"), ("signed-up", "/signup/done"), ("about", "/about"), ("status", "/status"),
+        ("confirm-send", "/confirm"), ("confirm", f"/confirm/{confirm}"), ("recover", "/recover"), ("recover-set", f"/recover/{recover}"),
+        ("freeze", f"/freeze/{freeze}"), ("proof", "/proof"), ("demo-mail", "/demo/mail"), ("developers", "/developers"),
+        ("api-docs", "/api/docs"), ("404", "/no-such-page"), ("embed-markets", "/embed/beta/markets"),
+        ("embed-portfolio", "/embed/beta/portfolio?origin=https://beta.example"), ("styleguide", "/styleguide"),
+    ]  # fmt: skip
+    own = [
+        ("home", "/"), ("trade", "/trade/ETH-USD"), ("orders", "/orders"), ("orders", "/orders?view=all"), ("orders", "/orders?view=fills"),
+        ("order", f"/orders/{order}"), ("portfolio", "/portfolio"), ("ledger", "/account/ledger"), ("profile", "/profile"),
+        ("personal", "/profile/personal"), ("export", "/profile/export"), ("close", "/profile/close"), ("profile-api", "/profile/api"),
+        ("profile-api-keys", "/profile/api-keys"), ("security", "/security"), ("password", "/security/password"),
+        ("email", "/security/email"), ("login-history", "/security/history"), ("totp", "/security/authenticator"),
+        ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
+        ("onboarding", "/onboarding"), ("developers", "/developers"),
+    ]  # fmt: skip
+    steps = ("email", "identity", "address", "suitability", "tax", "id_document")
+    onboards = [
+        ("onboarding", "/onboarding"),
+        ("invitation", f"/invitations/{invitation_secret_make(invitation=sent)}"),
+        *(("onboarding-step", f"/onboarding/steps/{name}") for name in steps if name != "email"),
+    ]
+    office = [
+        ("desk-clients", "/desk/clients"), ("desk-clients", "/desk/clients?q=nobody-at-all"), ("desk-client", f"/desk/clients/{number}"),
+        ("desk-client", f"/desk/clients/{number}?view=orders"), ("desk-approvals", "/desk/approvals"),
+        ("desk-approvals", "/desk/approvals?status=refused"), ("desk-client", f"/desk/clients/{number}?view=fills"),
+        ("desk-approval", f"/desk/approvals/{asked.pk}"), ("desk-access", "/desk/access"), ("kyc-queue", "/compliance/kyc"),
+        ("kyc-case", f"/compliance/kyc/{case.pk}"), ("step-up", "/step-up?next=/security"),
+    ]  # fmt: skip
+    admin = [("admin:index", "/admin/")] + [
+        ("admin:" + (row.name or ""), f"/{path}")
+        for path, row in _patterns(get_resolver().url_patterns)
+        if path.startswith("admin/") and (row.name or "").endswith("_changelist")
+    ]
+    admin += [
+        ("admin:change", f"/admin/accounts/user/{user.pk}/change/"), ("admin:change", "/admin/marketdata/instrument/1/change/"),
+        ("admin:add", "/admin/backoffice/desk/add/"), ("admin:password", "/admin/password_change/"),
+    ]  # fmt: skip
+    return {
+        "visitor": ("", visitor),
+        "client": (_cookie(user, factor=False), own),
+        "onboarding": (_cookie(onboarding.user, factor=False), onboards),
+        "office": (_cookie(chief, factor=True), office + admin),
+    }
+
+
+def _kept(path: str, rule: str) -> bool:
+    return not any(path.startswith(place) and rule in rules for place, rules in THIRD_PARTY.items())
+
+
+def _look(tab: Any, who: str, path: str, found: Looked) -> None:
+    for size in (DESK, PHONE):
+        tab.set_viewport_size(size)
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            rows = tab.evaluate(RUN, None if scheme == "light" else ["color-contrast"])
+            found.findings[(scheme, size["width"])] += [
+                f"{who} {path} {row['id']} ({row['impact']}, {row['count']}): {row['html']} {row['why']}"
+                for row in rows
+                if _kept(path, row["id"])
+            ]
+            where = os.environ.get("SHOTS")
+            if where and (scheme == "light" or os.environ.get("SHOTS_DARK")):
+                name = f"{who}{path.split('?')[0].replace('/', '-')[:48]}-{size['width']}-{scheme}.png"
+                tab.screenshot(path=f"{where}/{name}", full_page=True)
+    found.wide[f"{who} {path}"] = too_wide(tab)
+    tab.emulate_media(color_scheme="light")
+    tab.set_viewport_size(DESK)
+
+
+@pytest.fixture(scope="module")
+def looked(chromium: Any, site: Site) -> Looked:
+    """Every page opened once and looked at four times."""
+    found, source = Looked(), AXE.read_text()
+    people = _pages(site)
+    begun = time.monotonic()
+    for who, (cookie, pages) in people.items():
+        # Motion would be measured half way; the house's pages have none then.
+        context = chromium.new_context(base_url=site.url, viewport=DESK, reduced_motion="reduce")
+        context.set_default_timeout(15_000)
+        if cookie:
+            context.add_cookies([{"name": "sessionid", "value": cookie, "url": site.url}])
+        tab = context.new_page()
+        for route, path in pages:
+            tab.goto(path, wait_until="load")
+            if route == "api-docs":
+                tab.wait_for_selector(".opblock")
+            elif route == "developers":
+                tab.wait_for_selector("#op-list [data-op]")
+            came = tab.evaluate("location.pathname + location.search")
+            if came.split("?")[0] != path.split("?")[0]:
+                found.elsewhere.append(f"{who}: {path} led to {came}")
+                continue
+            # Through the debugging interface, because the page's own policy rightly refuses foreign scripts.
+            tab.evaluate(source)
+            tab.evaluate("document.querySelectorAll('main details').forEach((part) => { part.open = true; })")
+            _look(tab, who, path, found)
+            found.routes.add(route)
+            found.pages += 1
+        context.close()
+    found.seconds = time.monotonic() - begun
+    print(f"axe: {found.pages} pages in {found.seconds:.0f} s")
+    return found
+
+
+def test_every_page_is_looked_at(looked: Looked) -> None:
+    assert looked.elsewhere == []
+    routes = {
+        ("admin:" if path.startswith("admin/") else "") + (row.name or path)
+        for path, row in _patterns(get_resolver().url_patterns)
+        if not path.startswith("api/v1/")
+    }
+    admin = {name for name in routes if name.startswith("admin:") and not name.endswith(("_changelist", ":index"))}
+    missing = routes - admin - looked.routes - NOT_PAGES - FORMS
+    # A second factor that is asked for at sign-in needs a sign-in that waits for it: tests/browser/test_identity.py looks at it.
+    assert missing == {"second-step"}
+    assert not (NOT_PAGES | FORMS) & looked.routes
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_axe_finds_nothing(looked: Looked, scheme: str, width: int) -> None:
+    assert looked.findings[(scheme, width)] == [], "\n".join(looked.findings[(scheme, width)])
+
+
+def test_no_page_is_wider_than_a_phone(looked: Looked) -> None:
+    assert {path: over for path, over in looked.wide.items() if over} == {}
+
+
+def test_the_looking_keeps_its_time(looked: Looked) -> None:
+    assert looked.seconds < BUDGET_S, f"{looked.pages} pages took {looked.seconds:.0f} s"
