@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.views import pages, status
+from trading.views import limits, pages, status
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("orders/<str:order_id>", pages.order_detail, name="order"),
     path("portfolio", pages.portfolio, name="portfolio"),
     path("account/ledger", pages.ledger, name="ledger"),
+    path("account/limits", limits.limits, name="limits"),
     path("status", status.status, name="status"),
     path("styleguide", status.styleguide, name="styleguide"),
 ]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from accounts.models import TradingAccount, TradingAccountMember
+from accounts.models import DisclosureAcceptance, TradingAccount, TradingAccountMember, User
+from accounts.trading_policy import ClientRules, trading_policy
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -42,6 +43,10 @@ class AccountRef:
 
     kyc_tier: int = 0
     trading_allowed: bool = False
+    #: Whose limits a day's orders count against: sub-accounts share their owner's. None for the house.
+    owner_id: UUID | None = None
+    #: What may be traded and how much; None for the house, which has no such rules.
+    rules: ClientRules | None = None
 
     @property
     def may_trade(self) -> bool:
@@ -61,9 +66,18 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     if known is not None and now_ns - known[0] <= MAX_AGE_NS:
         return known[1]
     owned = TradingAccount.objects.filter(owner_id=user_id).select_related("owner")
-    refs = {row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in owned}
+    rows = [(row, str(TradingAccountMember.Role.OWNER)) for row in owned]
+    mine = {row.pk for row, _ in rows}
     for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account__owner"):
-        refs.setdefault(member.account_id, _ref(member.account, member.role))
+        if member.account_id not in mine:
+            rows.append((member.account, str(member.role)))
+    accepted: dict[UUID, set[str]] = {}
+    owners = {row.owner_id for row, _ in rows}
+    for owner, code, version in DisclosureAcceptance.objects.filter(user_id__in=owners).values_list(
+        "user_id", "code", "version"
+    ):
+        accepted.setdefault(owner, set()).add(f"{code}@{version}")
+    refs = {row.pk: _ref(row, role, accepted) for row, role in rows}
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
     with _lock:
         if len(_cache) >= SIZE_MAX:
@@ -72,7 +86,7 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     return result
 
 
-def _ref(row: TradingAccount, role: str) -> AccountRef:
+def _ref(row: TradingAccount, role: str, accepted: dict[UUID, set[str]]) -> AccountRef:
     # What compliance decided hangs on the owner: a member who trades for them needs it as much. The house has none.
     owner = row.owner
     return AccountRef(
@@ -87,7 +101,15 @@ def _ref(row: TradingAccount, role: str) -> AccountRef:
         row.name,
         owner.kyc_tier if owner else 0,
         owner.trading_allowed if owner else True,
+        owner.pk if owner else None,
+        rules_of(owner, frozenset(accepted.get(owner.pk, ()))) if owner else None,
     )
+
+
+def rules_of(user: User, accepted: frozenset[str]) -> ClientRules:
+    """A person under the trading policy. The jurisdiction is what compliance found, else that of the country given."""
+    found = user.jurisdiction or trading_policy().jurisdiction_of(user.country).code
+    return ClientRules(user.kyc_tier, found, user.right_answers, accepted)
 
 
 def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:

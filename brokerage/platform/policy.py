@@ -33,6 +33,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "api-profile": {"GET": READ, "PATCH": PERSON},
     "api-accounts": {"GET": READ},
     "api-account": {"GET": READ},
+    "api-disclosures": {"GET": READ, "POST": PERSON},
+    "api-limits": {"GET": READ},
     "api-ws-ticket": {"POST": READ},
     "api-instruments": {"GET": PUBLIC},
     "api-instrument": {"GET": PUBLIC},

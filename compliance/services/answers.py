@@ -13,6 +13,8 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.services.rules import right_answers_set
+from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -62,7 +64,9 @@ def answer_save(*, user: Any, step: str, data: dict[str, Any]) -> KycCase:
         answer.digest = hashlib.sha256(answer.sealed).hexdigest()
         answer.save()
         if step == "address":
-            case.jurisdiction = policy().jurisdiction_of(clean["country"]).code
+            case.jurisdiction = trading_policy().jurisdiction_of(clean["country"]).code
+        if step == "suitability":
+            right_answers_set(user_id=user.pk, right=clean["right"])
         # Done anew, it is no longer asked for.
         case.actions = [row for row in case.actions if row["step"] != step]
         case.save(update_fields=["jurisdiction", "actions", "updated_at"])

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.services.permissions import trading_permission_set
+from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -55,7 +56,7 @@ def case_open(*, user: Any) -> KycCase:
     with transaction.atomic():
         case, made = KycCase.objects.get_or_create(
             user_id=user.pk,
-            defaults={"jurisdiction": policy().jurisdiction_of(user.country).code if user.country else ""},
+            defaults={"jurisdiction": trading_policy().jurisdiction_of(user.country).code if user.country else ""},
         )
         if made:
             fresh = User.objects.get(pk=user.pk)
@@ -121,7 +122,11 @@ def case_move(
         reason=reason_code,
     )
     trading_permission_set(
-        user_id=case.user_id, kyc_tier=case.tier, trading_allowed=may_trade(case), reason=f"kyc_{to_state}"
+        user_id=case.user_id,
+        kyc_tier=case.tier,
+        trading_allowed=may_trade(case),
+        reason=f"kyc_{to_state}",
+        jurisdiction=case.jurisdiction,
     )
     emit("kyc.case_moved", str(case.pk), {"user": str(case.user_id), "from": before, "to": to_state})
     enqueue("compliance.tasks.kyc_tell", case_id=str(case.pk), state=to_state)

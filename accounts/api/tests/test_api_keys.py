@@ -213,6 +213,8 @@ PATHS = {
     "api-audit-entry": "audit/entries/1",
     "api-audit-inclusion": "audit/entries/1/proof",
     "api-audit-export": "audit/export",
+    "api-disclosures": "disclosures",
+    "api-limits": "limits",
     "api-onboarding": "onboarding",
     "api-onboarding-appeal": "onboarding/appeal",
     "api-onboarding-documents": "onboarding/documents",
