@@ -41,6 +41,15 @@ class Policy:
         """Steps still to do for a tier, in order."""
         return [step for step in self.tiers[tier].steps if step not in done]
 
+    @property
+    def entity_tier(self) -> int:
+        """The tier of an entity whose case is approved."""
+        return int(self.body["entity"]["tier"])
+
+    def entity_missing(self, done: set[str]) -> list[str]:
+        """Steps of an entity still to do, in order."""
+        return [step for step in self.body["entity"]["steps"] if step not in done]
+
     def served(self, country: str) -> bool:
         """True when residents of the country may become clients."""
         return country not in self.body["not_served"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import TradingAccount, User
 from accounts.selectors.access import accounts_forget
 from accounts.services.rules import tier_limits_set
 from brokerage.platform.audit import record
@@ -46,6 +46,29 @@ def trading_permission_set(
             reason=reason,
         )
         emit("user.permission_changed", str(user.pk), after)
+        transaction.on_commit(_forget)
+    return True
+
+
+def entity_permission_set(*, account_id: Any, tier: int, allowed: bool, jurisdiction: str, reason: str) -> bool:
+    """Write what compliance decided about an entity on its account; True when that changed anything. Safe to repeat."""
+    with transaction.atomic():
+        account = TradingAccount.objects.select_for_update().get(pk=account_id)
+        before = {
+            "tier": account.entity_tier,
+            "allowed": account.entity_allowed,
+            "jurisdiction": account.entity_jurisdiction,
+        }
+        after = {"tier": tier, "allowed": allowed, "jurisdiction": jurisdiction}
+        if before == after:
+            return False
+        account.entity_tier, account.entity_allowed, account.entity_jurisdiction = tier, allowed, jurisdiction
+        account.save(update_fields=["entity_tier", "entity_allowed", "entity_jurisdiction"])
+        tier_limits_set(user_id=account.owner_id, tier=account.owner.kyc_tier if account.owner else 0)
+        record(
+            "permission.changed", object_type="account", object_id=account.pk, before=before, after=after, reason=reason
+        )
+        emit("account.permission_changed", account.number, after)
         transaction.on_commit(_forget)
     return True
 

@@ -74,8 +74,11 @@ def account_limits_begin(account: TradingAccount) -> None:
 
 
 def _write(accounts: Iterable[TradingAccount], tier: int) -> None:
-    notional, orders = _tier_numbers(tier)
     for account in accounts:
+        notional, orders = _tier_numbers(tier)
+        entity = account.parent or account
+        if entity.entity_tier is not None:
+            notional, orders = _tier_numbers(entity.entity_tier)
         if account.kind == TradingAccount.Kind.DEMO:
             # The demo market's makers are ours: no client's limits, but a cap all the same.
             notional, orders = _tier_numbers(3)[0], 5_000

@@ -35,6 +35,8 @@ def account_open(
             name=name,
             lei=lei,
             parent=parent,
+            # An entity is known when compliance has looked at it, whoever its owner is; sub-accounts go by the account above.
+            entity_tier=0 if kind == TradingAccount.Kind.ENTITY and parent is None else None,
             status=TradingAccount.Status.PENDING,
         )
         TradingAccountMember.objects.create(account=account, user=user, role=TradingAccountMember.Role.OWNER)

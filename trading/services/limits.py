@@ -1,10 +1,10 @@
 """What a client's tier and jurisdiction let them enter: refused before the engine is asked, for every way an order can come.
 
 Products (bans, leverage caps, warnings, appropriateness) are read off the account (``AccountRef.rules``). The value of a day's orders is counted
-in Valkey for the owner of the account, sub-accounts together, by one script that checks and adds in one step: of two orders that race for the
-last of a limit one wins. What the engine then refuses, does not fill or has cancelled is given back. A counter that is not there (first order
-of the day, Valkey lost) is made anew from the stored orders. The value of one order and the number of open ones are the engine's own limits
-(``account_control.py``). Reduce-only orders, which the engine lets only reduce, are never refused here.
+in Valkey for the owner of the account (an entity for itself), sub-accounts together, by one script that checks and adds in one step: of two
+orders that race for the last of a limit one wins. What the engine then refuses, does not fill or has cancelled is given back. A counter that is
+not there (first order of the day, Valkey lost) is made anew from the stored orders. The value of one order and the number of open ones are the
+engine's own limits (``account_control.py``). Reduce-only orders, which the engine lets only reduce, are never refused here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import redis
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from accounts.models import TradingAccount
 from accounts.selectors.access import AccountRef
@@ -226,7 +226,7 @@ def day_give_back(
 
 
 def _key(account: AccountRef) -> str:
-    return f"dl:{account.owner_id}:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY}"
+    return f"dl:{account.limits_id}:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY}"
 
 
 def _midnight() -> int:
@@ -245,7 +245,11 @@ def _begin(account: AccountRef, key: str) -> None:
         raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
     if not projection_reaches(reached, wait_ms=WAIT_MS):
         raise ApiProblem(RejectCode.PROJECTION_STALE)
-    mine = TradingAccount.objects.filter(owner_id=account.owner_id).values("core_account")
+    if account.limits_id == account.owner_id:
+        whose = Q(owner_id=account.owner_id, entity_tier=None) & Q(Q(parent=None) | Q(parent__entity_tier=None))
+    else:
+        whose = Q(pk=account.limits_id) | Q(parent_id=account.limits_id)
+    mine = TradingAccount.objects.filter(whose).values("core_account")
     rows = (
         Order.objects.filter(core_account__in=mine, created_ns__gte=_midnight())
         .exclude(ord_status=Order.Status.REJECTED)
