@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from accounts.models import TradingAccount
 from backoffice.services.approvals import approval_result_set
 from brokerage.platform.models import OutboxEvent
 from brokerage.platform.outbox import RetryLater, on
@@ -31,12 +32,9 @@ def account_state_approved(event: OutboxEvent) -> None:
 
 @on("account.limits_approved")
 def account_limits_approved(event: OutboxEvent) -> None:
-    """Set the account's limits in the engine."""
-    facts = event.payload
-    _tell(event, lambda client: account_limits_send(
-        client, core_account=facts["core_account"], max_open_orders=facts["max_open_orders"],
-        max_order_notional=int(facts["max_order_notional"]),
-    ))  # fmt: skip
+    """Set the account's limits in the engine: the smaller of what staff decided and what the client's tier allows."""
+    account = TradingAccount.objects.get(number=event.payload["account"])
+    _tell(event, lambda client: account_limits_send(client, account))
 
 
 @on("account.debit_approved")

@@ -134,6 +134,63 @@ class BankForm(PortalForm):
     iban = forms.CharField(max_length=42, label="IBAN", widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
 
+class CompanyForm(CountryForm):
+    """An entity as its registry knows it."""
+
+    countries = ("country",)
+    legal_name = forms.CharField(max_length=120, label="Legal name", help_text="As in the registry.")
+    registry_number = forms.CharField(max_length=40, label="Registry number")
+    country = forms.ChoiceField(label="Country of registration")
+    lei = forms.CharField(
+        required=False, max_length=20, label="LEI (optional)", help_text="Twenty characters, ISO 17442."
+    )
+    founded_on = forms.DateField(label="Founded on", widget=forms.DateInput(attrs={"type": "date"}))
+    business = forms.CharField(max_length=200, label="What the company does")
+    expected_deposit = _choice("How much does it expect to pay in?", EXPECTED)
+    funds_from = _choice("Where does the money come from?", FUNDS)
+
+
+class OwnerForm(CountryForm):
+    """A person or company with a share of the entity or of a company behind it."""
+
+    countries = ("nationality", "country")
+    kind = forms.ChoiceField(label="This is", choices=(("person", "a person"), ("company", "a company")))
+    parent = forms.ChoiceField(required=False, label="Owns a part of")
+    share = forms.CharField(
+        max_length=8, label="Share in per cent", initial="0", widget=forms.TextInput(attrs={"inputmode": "decimal"})
+    )
+    first_name = forms.CharField(required=False, max_length=80, label="First names (person)")
+    last_name = forms.CharField(required=False, max_length=80, label="Surname (person)")
+    birth_date = forms.DateField(
+        required=False, label="Date of birth (person)", widget=forms.DateInput(attrs={"type": "date"})
+    )
+    nationality = forms.ChoiceField(required=False, label="Nationality (person)")
+    controls = forms.BooleanField(
+        required=False, label="This person decides for the company (director, managing officer, trustee)."
+    )
+    name = forms.CharField(required=False, max_length=120, label="Legal name (company)")
+    country = forms.ChoiceField(required=False, label="Country of registration (company)")
+
+    def __init__(self, *args: Any, companies: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["parent"].choices = [("", "the entity itself"), *companies]  # type: ignore[attr-defined]
+        if self.is_bound:
+            # The parent looked at the errors before the companies were known.
+            self._errors = None
+
+
+class LivenessForm(PortalForm):
+    """What the client did, in order."""
+
+    def __init__(self, *args: Any, gestures: list[tuple[str, str]], asked: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for place in range(1, asked + 1):
+            self.fields[f"gesture_{place}"] = _choice(f"Movement {place}", gestures)
+            self.fields[f"gesture_{place}"].widget.attrs["class"] = "input"
+        if self.is_bound:
+            self._errors = None
+
+
 class DocumentForm(PortalForm):
     """A file with its dates; ``step`` decides the kinds."""
 
@@ -188,4 +245,5 @@ FORMS: dict[str, type[PortalForm]] = {
     "suitability": SuitabilityForm,
     "tax": TaxForm,
     "bank": BankForm,
+    "company": CompanyForm,
 }

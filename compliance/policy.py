@@ -1,6 +1,7 @@
-"""The rules that change without code: tiers, jurisdictions, risk weights, ages. Data in ``data/kyc_policy.json``, read and checked once.
+"""The rules of knowing a client that change without code: steps of the tiers, risk weights, ages. Data in ``data/kyc_policy.json``.
 
-Every decision notes the version it was made under. Owns reading. Leaves applying to the services.
+Every decision notes the version it was made under. Owns reading. Leaves applying to the services, and what a tier and a country
+let a client trade to ``accounts/trading_policy.py``.
 """
 
 from __future__ import annotations
@@ -25,16 +26,6 @@ class Tier:
 
 
 @dataclass(frozen=True)
-class Jurisdiction:
-    """What a client's country brings with it."""
-
-    code: str
-    leverage_cap: int
-    disclosures: tuple[str, ...]
-    reports: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Policy:
     """One version of the rules."""
 
@@ -50,16 +41,14 @@ class Policy:
         """Steps still to do for a tier, in order."""
         return [step for step in self.tiers[tier].steps if step not in done]
 
-    def limits(self, tier: int) -> dict[str, str]:
-        """The money limits of a tier, as decimal texts."""
-        return dict(self.body["tier_limits"][str(tier)])
+    @property
+    def entity_tier(self) -> int:
+        """The tier of an entity whose case is approved."""
+        return int(self.body["entity"]["tier"])
 
-    def jurisdiction_of(self, country: str) -> Jurisdiction:
-        """The profile of a country; ROW for those without one of their own."""
-        for code, row in self.body["jurisdictions"].items():
-            if country in row["countries"] or code == "ROW":
-                return Jurisdiction(code, row["leverage_cap"], tuple(row["disclosures"]), tuple(row["reports"]))
-        raise ValueError("the policy has no ROW profile")
+    def entity_missing(self, done: set[str]) -> list[str]:
+        """Steps of an entity still to do, in order."""
+        return [step for step in self.body["entity"]["steps"] if step not in done]
 
     def served(self, country: str) -> bool:
         """True when residents of the country may become clients."""

@@ -12,10 +12,12 @@ from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.audit import acting
 from brokerage.platform.jobs import enqueue
+from compliance.demo import demo_round
 from compliance.models import KycCase, KycDocument
 from compliance.providers.base import ProviderError
-from compliance.services import checks, clock, documents, sanctions
+from compliance.services import checks, clock, documents, liveness, sanctions
 from compliance.services.kyc import SYSTEM
+from trading.management.commands.seed_reference import DEMO_PASSWORD
 
 log = logging.getLogger(__name__)
 BATCH = 100
@@ -60,10 +62,10 @@ def kyc_event(event_id: str) -> None:
 def kyc_tell(case_id: str, state: str) -> None:
     """Mail the client that their case moved, without saying what was found."""
     subject, text = MAILS.get(state, ("", ""))
-    case = KycCase.objects.select_related("user").filter(pk=case_id).first()
+    case = KycCase.objects.select_related("user", "account__owner").filter(pk=case_id).first()
     if case is None or not subject:
         return
-    send_mail(subject, f"{text}\n\nSee {get_config().base_url}/onboarding\n", None, [case.user.email])
+    send_mail(subject, f"{text}\n\nSee {get_config().base_url}/onboarding\n", None, [case.person.email])
 
 
 @shared_task(name="compliance.tasks.rescreen_delta")
@@ -84,9 +86,15 @@ def kyc_clock() -> None:
             except ProviderError as error:
                 log.warning("the KYC vendor is away: %s", error)
                 break
+        try:
+            liveness.liveness_poll(BATCH)
+        except ProviderError as error:
+            log.warning("the KYC vendor is away: %s", error)
         stuck = KycCase.objects.filter(state="submitted", submitted_at__lte=now - timedelta(seconds=STUCK_S))
         for case_id in stuck.values_list("pk", flat=True)[:BATCH]:
             enqueue("compliance.tasks.kyc_checks_start", case_id=str(case_id))
+        if get_config().demo:
+            demo_round(DEMO_PASSWORD)
         clock.documents_expire()
         clock.grace_end()
         clock.reviews_begin()

@@ -16,6 +16,11 @@ urlpatterns = [
     path("onboarding/status", onboarding.status, name="onboarding-status"),
     path("onboarding/submit", onboarding.submit, name="onboarding-submit"),
     path("onboarding/steps/<slug:name>", onboarding.step, name="onboarding-step"),
+    path("onboarding/entity/<str:number>", onboarding.overview, name="entity"),
+    path("onboarding/entity/<str:number>/appeal", onboarding.appeal, name="entity-appeal"),
+    path("onboarding/entity/<str:number>/status", onboarding.status, name="entity-status"),
+    path("onboarding/entity/<str:number>/submit", onboarding.submit, name="entity-submit"),
+    path("onboarding/entity/<str:number>/steps/<slug:name>", onboarding.step, name="entity-step"),
     path("proof", proof.proof, name="proof"),
     path("proof/verify_audit.py", proof.verifier, name="proof-verifier"),
 ]

@@ -262,8 +262,10 @@ class LivePlatform:
     def trader(self, name: str = "", funds: dict[str, str] | None = None, *, verified: bool = True) -> Trader:
         """Open a user with an account the engine knows, credited with ``funds`` (asset code -> decimal)."""
         from accounts.models import TradingAccount, User
+        from accounts.services.rules import disclosures_accept
         from accounts.services.token_families import family_begin
         from accounts.services.trading_accounts import account_open
+        from accounts.trading_policy import trading_policy
         from marketdata.models import Asset
         from trading.engine import commands
         from trading.services.listing import account_send
@@ -272,8 +274,9 @@ class LivePlatform:
         name = name or f"trader{number}"
         user = User.objects.create_user(
             f"{name}.{number}@example.test", PASSWORD, display_name=name, country="GB",
-            kyc_tier=2 if verified else 0, trading_allowed=verified,
+            kyc_tier=3 if verified else 0, trading_allowed=verified, right_answers=3,
         )  # fmt: skip
+        disclosures_accept(user=user, codes=list(trading_policy().disclosures))
         account = account_open(user=user)
         account_send(self.engine.client, account)
         for code, amount in (funds if funds is not None else {"USD": "1000000"}).items():

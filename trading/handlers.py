@@ -18,6 +18,7 @@ from risk.models import Position
 from trading.engine import commands
 from trading.engine.gateway import EngineUnavailable, Rejected, Unknown
 from trading.models import Execution, Order
+from trading.services.account_control import account_limits_send
 from trading.services.engine_access import get_engine_client
 from trading.services.listing import ListingError, account_send, instrument_send, instruments_listed
 
@@ -37,6 +38,18 @@ def account_opened(event: OutboxEvent) -> None:
         for code, amount in PRACTICE_CASH:
             asset = Asset.objects.get(code=code)
             deposit_confirm(account=account, asset=asset, amount=amount, reference=f"practice-{account.number}-{code}")
+
+
+@on("account.limits_changed")
+def account_limits_changed(event: OutboxEvent) -> None:
+    """Hold the account to its limits in the engine, once it knows the account."""
+    account = TradingAccount.objects.get(number=event.key)
+    if account.status == TradingAccount.Status.PENDING:
+        return  # they go with the account itself
+    try:
+        account_limits_send(get_engine_client(), account)
+    except EngineUnavailable as error:
+        raise RetryLater(str(error)) from error
 
 
 @on("deposit.confirmed")

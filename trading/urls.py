@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.views import embed, pages, status
+from trading.views import embed, limits, pages, status
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("embed/<slug:partner>/portfolio", embed.portfolio, name="embed-portfolio"),
     path("embed/<slug:partner>/portfolio/session", embed.session, name="embed-session"),
     path("embed/<slug:partner>/portfolio/data", embed.data, name="embed-data"),
+    path("account/limits", limits.limits, name="limits"),
     path("status", status.status, name="status"),
     path("styleguide", status.styleguide, name="styleguide"),
 ]

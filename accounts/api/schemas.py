@@ -148,6 +148,22 @@ class Account(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class DisclosureText(serializers.Serializer[Any]):
+    """A risk warning."""
+
+    code = serializers.CharField()
+    version = serializers.IntegerField()
+    title = serializers.CharField()
+    text = serializers.CharField()
+    accepted = serializers.BooleanField()
+
+
+class DisclosuresBody(StrictSerializer):
+    """Which warnings have been read and are accepted."""
+
+    codes = serializers.ListField(child=StrictText(max_length=40), min_length=1, max_length=20)
+
+
 class ServerTime(serializers.Serializer[Any]):
     """The server's clock."""
 

@@ -16,6 +16,7 @@ urlpatterns = [
     path("profile", views.ProfileView.as_view(), name="api-profile"),
     path("accounts", views.AccountsView.as_view(), name="api-accounts"),
     path("accounts/<str:number>", views.AccountView.as_view(), name="api-account"),
+    path("disclosures", views.DisclosuresView.as_view(), name="api-disclosures"),
     path("ws-ticket", views.WsTicketView.as_view(), name="api-ws-ticket"),
     path("embed-tokens", embed.EmbedTokensView.as_view(), name="api-embed-tokens"),
     path("time", views.TimeView.as_view(), name="api-time"),

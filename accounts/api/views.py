@@ -16,12 +16,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import schemas, tokens
-from accounts.models import ChangeRequest, TokenFamily, User
+from accounts.models import ChangeRequest, DisclosureAcceptance, TokenFamily, User
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
 from accounts.selectors.credentials import credential_of, families_of
 from accounts.services.personal import profile_change
 from accounts.services.registration import user_register
+from accounts.services.rules import disclosures_accept
 from accounts.services.token_families import family_end_by_token, family_refresh, family_revoke
+from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import SYSTEM_CLOCK, ns_from_datetime, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import CORE_CODES, TABLE, RejectCode
@@ -254,6 +256,46 @@ class AccountView(ApiView):
         """Show it."""
         query_of(request, schemas.NoQuery)
         return Response(account_json(account_for_user(request.user.pk, number)))
+
+
+_DISCLOSURES = list_of("Disclosure", schemas.DisclosureText)
+
+
+def _disclosures(user: Any) -> Response:
+    accepted = {
+        f"{code}@{version}"
+        for code, version in DisclosureAcceptance.objects.filter(user_id=user.pk).values_list("code", "version")
+    }
+    return Response(
+        listing(
+            [
+                {"code": row.code, "version": row.version, "title": row.title, "text": row.text, "accepted": row.key in accepted}
+                for row in trading_policy().disclosures.values()
+            ]
+        )
+    )  # fmt: skip
+
+
+class DisclosuresView(ApiView):
+    """Risk warnings."""
+
+    @documented(
+        answer=_DISCLOSURES, tag="accounts", operation="disclosures_list",
+        summary="Risk warnings and which you have accepted",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """All texts in their present version; GET /limits says which a product needs."""
+        query_of(request, schemas.NoQuery)
+        return _disclosures(request.user)
+
+    @documented(
+        answer=_DISCLOSURES, body=schemas.DisclosuresBody, tag="accounts",
+        operation="disclosures_accept", summary="Accept risk warnings",
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        """Note that they were read and are accepted; again changes nothing."""
+        disclosures_accept(user=request.user, codes=self.body(schemas.DisclosuresBody)["codes"])
+        return _disclosures(request.user)
 
 
 class WsTicketView(ApiView):

@@ -5,17 +5,20 @@ from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
 from accounts.models.funding import Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
 from accounts.models.personal import ChangeRequest, DataExport, PersonalData
+from accounts.models.rules import AccountLimits, DisclosureAcceptance
 from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
 from accounts.models.social import SocialLink
 from accounts.models.trading_accounts import Invitation, TradingAccount, TradingAccountMember
 from accounts.models.users import User
 
 __all__ = [
+    "AccountLimits",
     "ApiKey",
     "Balance",
     "ChangeRequest",
     "DataExport",
     "Deposit",
+    "DisclosureAcceptance",
     "Invitation",
     "KnownDevice",
     "LedgerEntry",

@@ -43,6 +43,11 @@ class TradingAccount(models.Model):
         blank=True,
         help_text="Of a sub-account",
     )
+    entity_tier = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="An entity's own tier, written by compliance; empty: the owner's counts"
+    )
+    entity_allowed = models.BooleanField(default=False, help_text="Compliance lets the entity trade")
+    entity_jurisdiction = models.CharField(max_length=8, blank=True, default="")
     base_currency = models.CharField(max_length=12, default="USD")
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
     created_at = models.DateTimeField(auto_now_add=True)

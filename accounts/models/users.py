@@ -46,6 +46,12 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=0, help_text="How far the person is verified; written by compliance, read by everyone below"
     )
     trading_allowed = models.BooleanField(default=False, help_text="Compliance allows new orders")
+    jurisdiction = models.CharField(
+        max_length=8, blank=True, default="", help_text="Whose rules hold, as compliance found; empty: by the country"
+    )
+    right_answers = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Of the questions about trading; empty: not asked"
+    )
     date_joined = models.DateTimeField(auto_now_add=True)
     password_changed_at = models.DateTimeField(null=True, blank=True)
     frozen_at = models.DateTimeField(null=True, blank=True, help_text="Sign-in and payouts are refused since then")

@@ -7,11 +7,12 @@ to the services and the membership rows to ``accounts/services``.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from accounts.models import TradingAccount, TradingAccountMember
+from accounts.models import DisclosureAcceptance, TradingAccount, TradingAccountMember, User
+from accounts.trading_policy import ClientRules, trading_policy
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -42,6 +43,12 @@ class AccountRef:
 
     kyc_tier: int = 0
     trading_allowed: bool = False
+    #: None for the house.
+    owner_id: UUID | None = None
+    #: A day's orders are counted under this: the owner, or the entity. None for the house.
+    limits_id: UUID | None = None
+    #: What may be traded and how much; None for the house, which has no such rules.
+    rules: ClientRules | None = None
 
     @property
     def may_trade(self) -> bool:
@@ -60,10 +67,21 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     known = _cache.get(user_id)
     if known is not None and now_ns - known[0] <= MAX_AGE_NS:
         return known[1]
-    owned = TradingAccount.objects.filter(owner_id=user_id).select_related("owner")
-    refs = {row.pk: _ref(row, TradingAccountMember.Role.OWNER) for row in owned}
-    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related("account__owner"):
-        refs.setdefault(member.account_id, _ref(member.account, member.role))
+    owned = TradingAccount.objects.filter(owner_id=user_id).select_related("owner", "parent")
+    rows = [(row, str(TradingAccountMember.Role.OWNER)) for row in owned]
+    mine = {row.pk for row, _ in rows}
+    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related(
+        "account__owner", "account__parent"
+    ):
+        if member.account_id not in mine:
+            rows.append((member.account, str(member.role)))
+    accepted: dict[UUID, set[str]] = {}
+    owners = {row.owner_id for row, _ in rows}
+    for owner, code, version in DisclosureAcceptance.objects.filter(user_id__in=owners).values_list(
+        "user_id", "code", "version"
+    ):
+        accepted.setdefault(owner, set()).add(f"{code}@{version}")
+    refs = {row.pk: _ref(row, role, accepted) for row, role in rows}
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
     with _lock:
         if len(_cache) >= SIZE_MAX:
@@ -72,22 +90,30 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     return result
 
 
-def _ref(row: TradingAccount, role: str) -> AccountRef:
-    # What compliance decided hangs on the owner: a member who trades for them needs it as much. The house has none.
-    owner = row.owner
+def _ref(row: TradingAccount, role: str, accepted: dict[UUID, set[str]]) -> AccountRef:
+    # What compliance decided hangs on the owner, for an entity also on its (main) account: a member who trades needs both. The house has none.
+    owner, entity = row.owner, (row.parent or row) if row.kind == TradingAccount.Kind.ENTITY else None
+    if owner is None:
+        return AccountRef(
+            row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at, row.name,
+            trading_allowed=True,
+        )  # fmt: skip
+    rules = rules_of(owner, frozenset(accepted.get(owner.pk, ())))
+    if entity is not None and entity.entity_tier is not None:
+        rules = replace(rules, tier=entity.entity_tier, jurisdiction=entity.entity_jurisdiction or rules.jurisdiction)
+        allowed, tier, limits_id = owner.trading_allowed and entity.entity_allowed, entity.entity_tier, entity.pk
+    else:
+        allowed, tier, limits_id = owner.trading_allowed, owner.kyc_tier, owner.pk
     return AccountRef(
-        row.pk,
-        row.number,
-        row.core_account,
-        row.kind,
-        row.base_currency,
-        row.status,
-        str(role),
-        row.created_at,
-        row.name,
-        owner.kyc_tier if owner else 0,
-        owner.trading_allowed if owner else True,
-    )
+        row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at, row.name,
+        tier, allowed, owner.pk, limits_id, rules,
+    )  # fmt: skip
+
+
+def rules_of(user: User, accepted: frozenset[str]) -> ClientRules:
+    """A person under the trading policy. The jurisdiction is what compliance found, else that of the country given."""
+    found = user.jurisdiction or trading_policy().jurisdiction_of(user.country).code
+    return ClientRules(user.kyc_tier, found, user.right_answers, accepted)
 
 
 def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:

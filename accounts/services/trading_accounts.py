@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connection, transaction
 
 from accounts.models import TradingAccount, TradingAccountMember, User
+from accounts.services.rules import account_limits_begin
 from brokerage.platform.outbox import emit
 
 #: Serialises the numbering of accounts (a transaction-scoped advisory lock of PostgreSQL).
@@ -34,9 +35,12 @@ def account_open(
             name=name,
             lei=lei,
             parent=parent,
+            # An entity is known when compliance has looked at it, whoever its owner is; sub-accounts go by the account above.
+            entity_tier=0 if kind == TradingAccount.Kind.ENTITY and parent is None else None,
             status=TradingAccount.Status.PENDING,
         )
         TradingAccountMember.objects.create(account=account, user=user, role=TradingAccountMember.Role.OWNER)
+        account_limits_begin(account)
         emit("account.opened", account.number, {"core_account": core_account, "kind": str(kind)})
     return account
 

@@ -13,6 +13,7 @@ from typing import Any
 from accounts.models import TradingAccount, User
 from accounts.selectors.access import accounts_forget
 from accounts.services.funding import deposit_confirm
+from accounts.services.rules import staff_limits_set
 from backoffice.models import Approval
 from backoffice.selectors.clients import account_for_staff
 from backoffice.services.access import role_change_preview, role_demand, role_grant
@@ -170,13 +171,11 @@ class AccountLimits(Kind):
         return account.number, after, {name: before[name] for name in after}
 
     def execute(self, approval: Approval, checker: Any) -> str:
-        """By an event."""
+        """Written to the account's row; the engine by an event. The tier's own limit stays the upper bound."""
         account = TradingAccount.objects.get(number=approval.subject)
         _, minor = _money({"asset": account.base_currency, "amount": approval.payload["max_order_value"]})
-        emit("account.limits_approved", approval.pk, {
-            "core_account": account.core_account, "max_open_orders": int(approval.payload["max_open_orders"]),
-            "max_order_notional": str(minor),
-        })  # fmt: skip
+        staff_limits_set(account=account, order_notional=minor, open_orders=int(approval.payload["max_open_orders"]))
+        emit("account.limits_approved", approval.pk, {"account": account.number})
         return "sent to the engine"
 
 

@@ -124,6 +124,14 @@ class RejectCode(IntEnum):
     SECOND_REVIEWER = 7018
     LINK_EXPIRED = 7019
     WEBHOOK_REFUSED = 7020
+    DAY_LIMIT = 7021
+    PRODUCT_BANNED = 7022
+    LEVERAGE_CAP = 7023
+    DISCLOSURE_NEEDED = 7024
+    NOT_APPROPRIATE = 7025
+    PRODUCT_ORDER_LIMIT = 7026
+    DEPOSIT_LIMIT = 7027
+    LIVENESS_REFUSED = 7028
     MAKER_IS_CHECKER = 7050
     ALREADY_DECIDED = 7051
     APPROVAL_EXPIRED = 7052
@@ -328,6 +336,14 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.SECOND_REVIEWER, "Second person needed", "This decision needs another person than the one who proposed it.", "", _U.NONE, "two people for high risk and for overrides", "Ask a colleague to review the case.", 409, 99, 99, 6),
     (_C.LINK_EXPIRED, "Link expired", "This link is no longer valid, or was made for someone else.", "", _U.NONE, "signed links live a few minutes", "Open the case again for a new link.", 403, 99, 99, 6),
     (_C.WEBHOOK_REFUSED, "Message refused", "The message's signature or time is not valid.", "", _U.NONE, "signed messages of the last five minutes", "Sign the raw body with the shared secret and send it again.", 401, 99, 99, 6),
+    (_C.DAY_LIMIT, "Day's limit used up", "The order is worth more than what is left of today's limit.", "It is worth {needed}, {available} is left until midnight UTC.", _U.TEXT, "value of a day's orders by tier and product", "Use a smaller quantity, wait for the next day, or raise your tier at /onboarding.", 422, 3, 99, 0),
+    (_C.PRODUCT_BANNED, "Product not offered", "This product may not be offered to retail clients where you live.", "Not offered in: {needed}.", _U.TEXT, "products by jurisdiction", "Choose another product; a position you have can be closed with a reduce-only order.", 403, 99, 99, 6),
+    (_C.LEVERAGE_CAP, "Leverage above the cap", "This product's leverage is above what is allowed where you live.", "At most {needed}:1, the product has {available}:1.", _U.TEXT, "leverage cap by jurisdiction and product", "Choose a product with less leverage; a position you have can be closed with a reduce-only order.", 403, 99, 99, 6),
+    (_C.DISCLOSURE_NEEDED, "Risk warning to be read", "Before the first order in this product you have to read and accept its risk warning.", "To accept: {needed}.", _U.TEXT, "accepted risk warnings before the first order", "Read and accept it at /account/limits, then send the order again.", 403, 99, 99, 6),
+    (_C.NOT_APPROPRIATE, "Not appropriate", "By your answers about trading this product is not appropriate for you.", "Right answers needed: {needed}, given: {available}.", _U.TEXT, "appropriateness of complex products", "Answer the questions at /onboarding/steps/suitability anew; a position you have can be closed with a reduce-only order.", 403, 99, 99, 6),
+    (_C.PRODUCT_ORDER_LIMIT, "Order above the product's limit", "The order is worth more than your tier allows for one order in this product.", "At most {needed}, the order is worth {available}.", _U.TEXT, "order value by tier and product", "Use a smaller quantity, or raise your tier at /onboarding.", 422, 20, 99, 0),
+    (_C.DEPOSIT_LIMIT, "Deposit above the limit", "The deposits of 30 days would be above what the client's tier allows.", "At most {needed}, it would be {available}.", _U.TEXT, "deposits of 30 days by tier", "Pay in less, or raise the tier at /onboarding.", 422, 99, 99, 6),
+    (_C.LIVENESS_REFUSED, "Liveness check not possible", "The liveness check cannot be begun or answered now.", "Needed: {needed}, it is {available}.", _U.TEXT, "one check at a time, answered in time, a few tries a day", "Begin a new check, or wait until tomorrow when there are no tries left.", 409, 99, 99, 0),
     (_C.MAKER_IS_CHECKER, "Needs another pair of eyes", "Who asked for this may not decide about it.", "", _U.NONE, "four eyes: maker ≠ checker", "Ask a colleague with the right to decide.", 403, 99, 99, 6),
     (_C.ALREADY_DECIDED, "Already decided", "This request was decided before.", "It is {available}.", _U.TEXT, "one decision a request", "See who decided, and make a new request if it is still needed.", 409, 99, 99, 6),
     (_C.APPROVAL_EXPIRED, "Request out of date", "This request was not decided in time.", "It ended at {needed}.", _U.TEXT, "requests end", "Make a new request.", 409, 99, 99, 6),

@@ -367,6 +367,7 @@ class Supervisor:
                 "    investor2@demo.test     second investor",
                 "    dealer@demo.test        dealer",
                 "    compliance@demo.test    compliance officer",
+                "    compliance2@demo.test   second compliance officer",
                 "    admin@demo.test         administrator",
             ]
         lines += [

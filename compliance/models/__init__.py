@@ -2,7 +2,16 @@
 
 from compliance.models.aml import GoodGuy, ListedName, ListedParty, SanctionsList, ScreeningHit
 from compliance.models.audit import AuditCheckpoint, AuditEntry, AuditNode
-from compliance.models.kyc import KycAnswer, KycCase, KycCheck, KycDocument, KycProposal, KycTransition, ProviderEvent
+from compliance.models.kyc import (
+    KycAnswer,
+    KycCase,
+    KycCheck,
+    KycDocument,
+    KycProposal,
+    KycTransition,
+    LivenessCheck,
+    ProviderEvent,
+)
 
 __all__ = [
     "AuditCheckpoint",
@@ -17,6 +26,7 @@ __all__ = [
     "KycTransition",
     "ListedName",
     "ListedParty",
+    "LivenessCheck",
     "ProviderEvent",
     "SanctionsList",
     "ScreeningHit",

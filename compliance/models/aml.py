@@ -80,6 +80,9 @@ class ScreeningHit(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     case = models.ForeignKey(KycCase, on_delete=models.CASCADE, related_name="hits")
+    subject = models.CharField(
+        max_length=160, blank=True, default="", help_text="Which of an entity's names; empty for a person's own"
+    )
     source = models.CharField(max_length=20)
     ent_num = models.IntegerField()
     listed_name = models.CharField(max_length=350)
@@ -96,7 +99,9 @@ class ScreeningHit(models.Model):
     class Meta:
         ordering = ("-score", "ent_num")
         constraints = [
-            models.UniqueConstraint(fields=("case", "source", "ent_num", "party_digest"), name="one_hit_per_party")
+            models.UniqueConstraint(
+                fields=("case", "subject", "source", "ent_num", "party_digest"), name="one_hit_per_party"
+            )
         ]
 
     def __str__(self) -> str:
@@ -107,6 +112,7 @@ class GoodGuy(models.Model):
     """An officer found that a client is not this party, as the list described it then; ends by itself."""
 
     case = models.ForeignKey(KycCase, on_delete=models.CASCADE, related_name="good_guys")
+    subject = models.CharField(max_length=160, blank=True, default="")
     source = models.CharField(max_length=20)
     ent_num = models.IntegerField()
     party_digest = models.CharField(max_length=64)
@@ -117,7 +123,9 @@ class GoodGuy(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=("case", "source", "ent_num", "party_digest"), name="one_good_guy")
+            models.UniqueConstraint(
+                fields=("case", "subject", "source", "ent_num", "party_digest"), name="one_good_guy"
+            )
         ]
 
     def __str__(self) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 
+from accounts.models import TradingAccount, User
+
 
 class KycCase(models.Model):
-    """One person's case. ``tier`` is what was granted, ``tier_sought`` what the last submission asks for."""
+    """The case of one person, or of one entity (``account``). ``tier`` is what was granted, ``tier_sought`` what the last submission asks for."""
 
     class State(models.TextChoices):
         DRAFT = "draft", "Not submitted"
@@ -35,7 +37,13 @@ class KycCase(models.Model):
         PROHIBITED = "prohibited", "Prohibited"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="kyc_case")
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="kyc_case", null=True, blank=True
+    )
+    account = models.OneToOneField(
+        TradingAccount, on_delete=models.PROTECT, related_name="kyc_case", null=True, blank=True,
+        help_text="Of an entity's account; the case of a person has none",
+    )  # fmt: skip
     state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
     tier = models.PositiveSmallIntegerField(default=0)
     tier_sought = models.PositiveSmallIntegerField(default=0)
@@ -63,6 +71,11 @@ class KycCase(models.Model):
         ordering = ("-created_at",)
         permissions = (("decide_kyc", "Can decide KYC cases"),)
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, account__isnull=True)
+                | models.Q(user__isnull=True, account__isnull=False),
+                name="kyc_person_or_entity",
+            ),
             models.CheckConstraint(condition=models.Q(tier__lte=3, tier_sought__lte=3), name="kyc_tier_known"),
             models.CheckConstraint(
                 condition=models.Q(risk_score__isnull=True) | models.Q(risk_score__lte=100), name="kyc_score_to_100"
@@ -74,7 +87,22 @@ class KycCase(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user_id} {self.state}"
+        return f"{self.user_id or self.account_id} {self.state}"
+
+    @property
+    def person(self) -> User:
+        """Who answers for the case: the client, or the first owner of the entity's account."""
+        found = self.user or (self.account.owner if self.account else None)
+        if found is None:
+            raise ValueError("a case belongs to somebody")
+        return found
+
+    @property
+    def title(self) -> str:
+        """What officers call it."""
+        if self.account:
+            return self.account.name or self.account.number
+        return self.person.display_name or self.person.email
 
 
 _S = KycCase.State
@@ -121,6 +149,8 @@ class KycDocument(models.Model):
         RESIDENCE_PERMIT = "residence_permit", "Residence permit"
         PROOF_OF_ADDRESS = "proof_of_address", "Proof of address"
         SOURCE_OF_FUNDS = "source_of_funds", "Source of funds"
+        REGISTRY_EXTRACT = "registry_extract", "Registry extract"
+        OWNERSHIP = "ownership", "Register of owners"
 
     class State(models.TextChoices):
         STORED = "stored", "Received"
@@ -177,6 +207,42 @@ class KycCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.outcome}"
+
+
+class LivenessCheck(models.Model):
+    """One check that a living person is there: the vendor's challenge, the answer, the vendor's word on it."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "To be answered"
+        PENDING = "pending", "Being checked"
+        PASSED = "passed", "Passed"
+        RETRY = "retry", "To be repeated"
+        FAILED = "failed", "Failed"
+        EXPIRED = "expired", "Not answered in time"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    case = models.ForeignKey(KycCase, on_delete=models.CASCADE, related_name="liveness")
+    ref = models.CharField(max_length=80, unique=True, help_text="The vendor's")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
+    gestures = models.JSONField(default=list, help_text="What is asked for, in order")
+    tries_left = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=200, blank=True, default="")
+    expires_at = models.DateTimeField()
+    occurred_at = models.DateTimeField(null=True, blank=True, help_text="The vendor's time: older news never wins")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=("case",),
+                condition=models.Q(state__in=("open", "pending", "retry")),
+                name="one_liveness_at_a_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ref} {self.state}"
 
 
 class KycTransition(models.Model):

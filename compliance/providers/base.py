@@ -65,6 +65,29 @@ class Event:
     occurred_at: datetime
 
 
+@dataclass(frozen=True)
+class LivenessChallenge:
+    """What a person is asked to do, in order, until when, and how often they may try."""
+
+    ref: str
+    gestures: tuple[str, ...]
+    expires_at: datetime
+    tries_left: int
+
+
+LIVENESS_OUTCOMES = ("pending", "passed", "retry", "failed", "expired")
+
+
+@dataclass(frozen=True)
+class LivenessResult:
+    """How a liveness check stands, in our words."""
+
+    outcome: str
+    reason: str
+    tries_left: int
+    occurred_at: datetime
+
+
 class KycProvider(Protocol):
     """A vendor."""
 
@@ -84,4 +107,16 @@ class KycProvider(Protocol):
 
     def verify_webhook(self, headers: Mapping[str, str], raw_body: bytes) -> Event:
         """The event of a genuine message of the last five minutes; WebhookRefusedError for any other."""
+        ...
+
+    def liveness_start(self, ref: str) -> LivenessChallenge:
+        """A new challenge for an applicant."""
+        ...
+
+    def liveness_answer(self, liveness_ref: str, gestures: Sequence[str]) -> None:
+        """Hand in what the person did; the result comes later. ApplicantUnknownError when there is no such check."""
+        ...
+
+    def liveness_fetch(self, liveness_ref: str) -> LivenessResult:
+        """How a check stands now; ApplicantUnknownError when there is no such check."""
         ...

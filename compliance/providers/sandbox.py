@@ -16,12 +16,15 @@ import httpx
 from brokerage.config import get_config
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, Clock, datetime_from_ns, parse_rfc3339
 from compliance.providers.base import (
+    LIVENESS_OUTCOMES,
     OUTCOMES,
     ApplicantUnknownError,
     CheckResult,
     DocumentNote,
     Event,
     KycProvider,
+    LivenessChallenge,
+    LivenessResult,
     ProviderError,
     Subject,
     WebhookRefusedError,
@@ -60,6 +63,29 @@ class SandboxProvider:
         rows = self._call("GET", f"/applicants/{ref}")["checks"]
         try:
             return [self._result(row) for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProviderError("the answer cannot be read") from error
+
+    def liveness_start(self, ref: str) -> LivenessChallenge:
+        """See KycProvider."""
+        row = self._call("POST", f"/applicants/{ref}/liveness", {})
+        try:
+            gestures = tuple(str(name)[:40] for name in row["gestures"][:10])
+            return LivenessChallenge(str(row["id"])[:80], gestures, _moment(row["expires_at"]), int(row["tries_left"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProviderError("the answer cannot be read") from error
+
+    def liveness_answer(self, liveness_ref: str, gestures: Sequence[str]) -> None:
+        """See KycProvider."""
+        self._call("POST", f"/liveness/{liveness_ref}/answer", {"gestures": list(gestures)})
+
+    def liveness_fetch(self, liveness_ref: str) -> LivenessResult:
+        """See KycProvider."""
+        row = self._call("GET", f"/liveness/{liveness_ref}")
+        try:
+            if row["outcome"] not in LIVENESS_OUTCOMES:
+                raise ValueError(row["outcome"])
+            return LivenessResult(row["outcome"], str(row["reason"])[:200], int(row["tries_left"]), _moment(row["at"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ProviderError("the answer cannot be read") from error
 

@@ -29,6 +29,7 @@ class Step:
     why: str
     kind: str
     kinds: tuple[str, ...] = ()
+    entity: bool = False
 
 
 STEPS: tuple[Step, ...] = (
@@ -63,6 +64,12 @@ STEPS: tuple[Step, ...] = (
         ("proof_of_address",),
     ),
     Step(
+        "liveness",
+        "Show that it is you",
+        "A short check that a living person is there, so that nobody opens an account with your document.",
+        "liveness",
+    ),
+    Step(
         "funds_document",
         "Source of funds",
         "Only for larger amounts: where the money comes from.",
@@ -71,7 +78,44 @@ STEPS: tuple[Step, ...] = (
     ),
     Step("second_factor", "Second factor", "Keeps your account yours when a password is lost.", "account"),
 )
-BY_NAME = {step.name: step for step in STEPS}
+ENTITY_STEPS: tuple[Step, ...] = (
+    Step(
+        "company",
+        "The company",
+        "The law asks us to know every client; a company by its registry.",
+        "form",
+        entity=True,
+    ),
+    Step(
+        "owners",
+        "Who owns and controls it",
+        "Everybody with 25 % or more, directly or through other companies, and who decides, must be known to us.",
+        "owners",
+        entity=True,
+    ),
+    Step(
+        "registry_document",
+        "Registry extract",
+        "Proves that the company exists and who may act for it.",
+        "document",
+        ("registry_extract",),
+        entity=True,
+    ),
+    Step(
+        "ownership_document",
+        "Register of owners",
+        "Proves the shares you told us: a shareholder list or a deed.",
+        "document",
+        ("ownership",),
+        entity=True,
+    ),
+)
+BY_NAME = {step.name: step for step in (*STEPS, *ENTITY_STEPS)}
+
+
+def steps_for(case: KycCase) -> tuple[Step, ...]:
+    """The steps of a person or of an entity."""
+    return ENTITY_STEPS if case.account_id else STEPS
 
 
 @dataclass(frozen=True)
@@ -101,14 +145,32 @@ def steps_done(case: KycCase) -> set[str]:
     """Names of the steps that are done."""
     done = set(case.answers.values_list("step", flat=True))
     kinds = set(case.documents.filter(state__in=GIVEN).values_list("kind", flat=True))
-    for step in STEPS:
+    for step in steps_for(case):
         if step.kind == "document" and kinds & set(step.kinds):
             done.add(step.name)
-    if case.user.email_confirmed_at:
+    if case.account_id:
+        if "owners" in done and not answer_of(case, "owners").get("complete"):
+            done.discard("owners")
+        return done
+    if case.liveness.filter(state="passed").exists():
+        done.add("liveness")
+    if case.person.email_confirmed_at:
         done.add("email")
-    if user_has_device(case.user):
+    if user_has_device(case.person):
         done.add("second_factor")
     return done
+
+
+def steps_missing(case: KycCase, done: set[str]) -> list[str]:
+    """Steps still to do before the case can be submitted, in order."""
+    return policy().entity_missing(done) if case.account_id else policy().missing(1, done)
+
+
+def tier_reachable(case: KycCase, done: set[str]) -> int:
+    """The tier the case can be checked for with what is done."""
+    if case.account_id:
+        return 0 if policy().entity_missing(done) else policy().entity_tier
+    return policy().tier_of(done)
 
 
 def checklist_of(case: KycCase) -> list[StepState]:
@@ -117,8 +179,12 @@ def checklist_of(case: KycCase) -> list[StepState]:
     asked = {row["step"]: row["text"] for row in case.actions}
     documents = list(case.documents.exclude(state=KycDocument.State.REPLACED).order_by("created_at")[:50])
     result = []
-    for step in STEPS:
-        needed = next((tier.tier for tier in policy().tiers if step.name in tier.steps), None)
+    for step in steps_for(case):
+        needed = (
+            policy().entity_tier
+            if step.entity
+            else next((tier.tier for tier in policy().tiers if step.name in tier.steps), None)
+        )
         mine = tuple(row for row in documents if row.kind in step.kinds)
         waiting = any(row.state == KycDocument.State.QUARANTINED for row in mine)
         if step.name in asked:

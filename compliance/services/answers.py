@@ -13,15 +13,18 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.services.rules import right_answers_set
+from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.identifiers import is_lei
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import record
 from brokerage.platform.crypto import seal
 from compliance.identity import DetailError, age_check, iban_check, mrz_read, tax_number_check
 from compliance.models import KycAnswer, KycCase
 from compliance.policy import policy
-from compliance.services.kyc import CLIENT_STATES, case_open
+from compliance.services.kyc import CLIENT_STATES, case_lock, case_open
 
 WORSE = "At the next price there is, which may be worse"
 #: Question, answers, the right one.
@@ -44,32 +47,57 @@ QUIZ = {
 }
 
 
-def answer_save(*, user: Any, step: str, data: dict[str, Any]) -> KycCase:
-    """Store a step's answers; 7016 with the field when a detail does not check, 7013 when it is not the client's turn."""
+def answer_save(*, user: Any, step: str, data: dict[str, Any], case: KycCase | None = None) -> KycCase:
+    """Store a step's answers; 7016 with the field when a detail does not check, 7013 when it is not the client's turn.
+
+    ``case``: of an entity; the user's own when left out.
+    """
     try:
         clean = CHECKS[step](data)
     except DetailError as error:
         raise RejectedError(RejectCode.DETAILS_REFUSED, str(error), field=error.field) from error
-    case_open(user=user)
+    own = case or case_open(user=user)
     with transaction.atomic():
-        case = KycCase.objects.select_for_update().get(user_id=user.pk)
-        if case.state not in CLIENT_STATES:
-            raise RejectedError(RejectCode.KYC_STATE, needed="draft, action required or approved", available=case.state)
-        answer = KycAnswer.objects.filter(case=case, step=step).first() or KycAnswer(case=case, step=step)
-        answer.sealed = seal(
-            json.dumps(clean), owner=f"user:{user.pk}", table="compliance_kycanswer", row=str(answer.pk), field="sealed"
-        )
-        answer.digest = hashlib.sha256(answer.sealed).hexdigest()
-        answer.save()
-        if step == "address":
-            case.jurisdiction = policy().jurisdiction_of(clean["country"]).code
-        # Done anew, it is no longer asked for.
-        case.actions = [row for row in case.actions if row["step"] != step]
-        case.save(update_fields=["jurisdiction", "actions", "updated_at"])
-        record(
-            "kyc_answer.saved", object_type="kyc_case", object_id=case.pk, after={"step": step, "digest": answer.digest}
-        )
-    return case
+        found = case_lock(own.pk)
+        answer_store(found, step, clean)
+        if step == "suitability":
+            right_answers_set(user_id=user.pk, right=clean["right"])
+    return found
+
+
+def answer_store(case: KycCase, step: str, clean: dict[str, Any]) -> None:
+    """Seal what was checked with the key of who answers for the locked case; 7013 when it is not the client's turn."""
+    if case.state not in CLIENT_STATES:
+        raise RejectedError(RejectCode.KYC_STATE, needed="draft, action required or approved", available=case.state)
+    answer = KycAnswer.objects.filter(case=case, step=step).first() or KycAnswer(case=case, step=step)
+    answer.sealed = seal(
+        json.dumps(clean),
+        owner=f"user:{case.person.pk}",
+        table="compliance_kycanswer",
+        row=str(answer.pk),
+        field="sealed",
+    )
+    answer.digest = hashlib.sha256(answer.sealed).hexdigest()
+    answer.save()
+    if step in {"address", "company"}:
+        case.jurisdiction = trading_policy().jurisdiction_of(clean["country"]).code
+    # Done anew, it is no longer asked for.
+    case.actions = [row for row in case.actions if row["step"] != step]
+    case.save(update_fields=["jurisdiction", "actions", "updated_at"])
+    record("kyc_answer.saved", object_type="kyc_case", object_id=case.pk, after={"step": step, "digest": answer.digest})
+
+
+def _company(data: dict[str, Any]) -> dict[str, Any]:
+    if not policy().served(data["country"]):
+        raise RejectedError(RejectCode.NOT_SERVED, field="country")
+    lei = str(data.get("lei", "")).strip().upper()
+    if lei and not is_lei(lei):
+        raise DetailError("lei", "The check digits of this LEI do not fit.")
+    founded = date.fromisoformat(data["founded_on"])
+    if founded > utc_now().date():
+        raise DetailError("founded_on", "This day has not come yet.")
+    names = ("legal_name", "registry_number", "country", "business", "expected_deposit", "funds_from")
+    return {name: str(data[name]).strip() for name in names} | {"lei": lei, "founded_on": founded.isoformat()}
 
 
 def _identity(data: dict[str, Any]) -> dict[str, Any]:
@@ -114,4 +142,5 @@ CHECKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "suitability": _suitability,
     "tax": _tax,
     "bank": _bank,
+    "company": _company,
 }

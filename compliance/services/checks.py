@@ -21,6 +21,7 @@ from compliance.providers.base import ApplicantUnknownError, CheckResult, Docume
 from compliance.providers.sandbox import provider
 from compliance.selectors.checklist import BY_NAME, answer_of
 from compliance.services.kyc import SYSTEM, State, case_lock, case_move
+from compliance.services.liveness import liveness_fetch
 from compliance.services.risk import case_score
 from compliance.services.sanctions import case_screen
 
@@ -33,28 +34,16 @@ def checks_start(case_id: Any) -> None:
     case = KycCase.objects.filter(pk=case_id, state=State.SUBMITTED).select_related("user").first()
     if case is None:
         return
-    identity, address = answer_of(case, "identity"), answer_of(case, "address")
-    if not policy().served(address["country"]):
+    subject = _subject(case)
+    if not policy().served(subject.country):
         with transaction.atomic():
             locked = case_lock(case.pk)
             if locked.state == State.SUBMITTED:
                 case_move(locked, State.REJECTED, reason_code="not_served", actor=SYSTEM)
         return
     documents = list(case.documents.filter(state__in=(KycDocument.State.STORED, KycDocument.State.ACCEPTED)))
-    kinds = {row.kind for row in documents}
-    names = ["identity"]
-    if kinds & set(BY_NAME["id_document"].kinds):
-        names.append("document")
-    if "proof_of_address" in kinds:
-        names.append("address")
+    names = _check_names(case, {row.kind for row in documents})
     vendor = provider()
-    subject = Subject(
-        f"{case.pk}:{case.check_round}",
-        identity["first_name"],
-        identity["last_name"],
-        identity["birth_date"],
-        address["country"],
-    )
     ref = vendor.create_applicant(subject)
     vendor.start_check(ref, names, [DocumentNote(row.kind, row.digest) for row in documents])
     with transaction.atomic():
@@ -69,6 +58,27 @@ def checks_start(case_id: Any) -> None:
         case_score(locked)
         locked.provider_ref, locked.poll_at = ref, utc_now() + timedelta(seconds=POLL_S)
         case_move(locked, State.CHECKING, reason_code="checks_started", actor=SYSTEM)
+
+
+def _subject(case: KycCase) -> Subject:
+    """Whom the vendor is to check: the person, or the entity under its legal name."""
+    external = f"{case.pk}:{case.check_round}"
+    if case.account_id:
+        company = answer_of(case, "company")
+        return Subject(external, "", company["legal_name"], company["founded_on"], company["country"])
+    identity, address = answer_of(case, "identity"), answer_of(case, "address")
+    return Subject(external, identity["first_name"], identity["last_name"], identity["birth_date"], address["country"])
+
+
+def _check_names(case: KycCase, kinds: set[str]) -> list[str]:
+    if case.account_id:
+        return ["company", "document"]
+    names = ["identity"]
+    if kinds & set(BY_NAME["id_document"].kinds):
+        names.append("document")
+    if "proof_of_address" in kinds:
+        names.append("address")
+    return names
 
 
 def results_fetch(case_id: Any) -> None:
@@ -86,17 +96,8 @@ def results_fetch(case_id: Any) -> None:
 
 
 def _begin_again(case: KycCase) -> None:
-    address, identity = answer_of(case, "address"), answer_of(case, "identity")
     vendor = provider()
-    ref = vendor.create_applicant(
-        Subject(
-            f"{case.pk}:{case.check_round}",
-            identity["first_name"],
-            identity["last_name"],
-            identity["birth_date"],
-            address["country"],
-        )
-    )
+    ref = vendor.create_applicant(_subject(case))
     names = list(case.checks.filter(check_round=case.check_round).values_list("name", flat=True))
     vendor.start_check(ref, names, [])
     KycCase.objects.filter(pk=case.pk, state=State.CHECKING).update(
@@ -139,6 +140,9 @@ def _settle(case: KycCase, checks: list[KycCheck]) -> None:
         case_move(case, State.REVIEW, reason_code="high_risk", actor=SYSTEM)
     elif Outcome.CONSIDER in outcomes:
         case_move(case, State.REVIEW, reason_code="check_consider", actor=SYSTEM)
+    elif case.account_id:
+        # Nobody but a person can say that a structure of owners makes sense.
+        case_move(case, State.REVIEW, reason_code="entity", actor=SYSTEM)
     else:
         case.documents.filter(state=KycDocument.State.STORED).update(state=KycDocument.State.ACCEPTED)
         case_move(case, State.APPROVED, reason_code="checks_clear", actor=SYSTEM)
@@ -146,7 +150,9 @@ def _settle(case: KycCase, checks: list[KycCheck]) -> None:
 
 def _actions(case: KycCase, checks: list[KycCheck]) -> list[dict[str, str]]:
     """What the client is asked to do again: the exact document, with the vendor's reason."""
-    steps = {"identity": "identity", "document": "id_document", "address": "address_document"}
+    steps = {"identity": "identity", "document": "id_document", "address": "address_document", "company": "company"}
+    if case.account_id:
+        steps["document"] = "registry_document"
     actions = []
     for check in checks:
         if check.outcome != Outcome.RETRY:
@@ -192,6 +198,8 @@ def event_process(event_id: str) -> None:
     event = ProviderEvent.objects.filter(event_id=event_id, processed_at=None).first()
     if event is None:
         return
+    if event.kind.startswith("liveness."):
+        liveness_fetch(event.ref)
     case = KycCase.objects.filter(provider_ref=event.ref).first()
     if case is not None:
         results_fetch(case.pk)

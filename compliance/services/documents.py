@@ -25,8 +25,8 @@ from brokerage.platform.crypto import seal, unseal
 from compliance.models import KycCase, KycDocument
 from compliance.policy import policy
 from compliance.scanning import Verdict, scan
-from compliance.selectors.checklist import BY_NAME, STEPS
-from compliance.services.kyc import CLIENT_STATES, case_open
+from compliance.selectors.checklist import BY_NAME
+from compliance.services.kyc import CLIENT_STATES, case_lock, case_open
 from compliance.uploads import BYTES_MAX, CleanFile, FileRefused, file_clean
 
 PER_CASE_MAX = 60
@@ -45,7 +45,13 @@ def vault_path(name: str) -> Path:
 
 
 def document_add(
-    *, user: Any, kind: str, data: bytes, issued_on: date | None = None, expires_on: date | None = None
+    *,
+    user: Any,
+    kind: str,
+    data: bytes,
+    issued_on: date | None = None,
+    expires_on: date | None = None,
+    case: KycCase | None = None,
 ) -> KycDocument:
     """Take a document in: 7014 or 7015 for the file, 7016 for its dates, 7013 when it is not the client's turn.
 
@@ -65,19 +71,19 @@ def document_add(
     # Cleaned before it is known to be safe as well: what is no picture or PDF is told at once.
     clean = _clean(data)
     waiting = verdict.verdict == Verdict.UNKNOWN
-    case_open(user=user)
+    own = case or case_open(user=user)
     with transaction.atomic():
-        case = KycCase.objects.select_for_update().get(user_id=user.pk)
+        case = case_lock(own.pk)
         if case.state not in CLIENT_STATES:
             raise RejectedError(RejectCode.KYC_STATE, needed="draft, action required or approved", available=case.state)
         if case.documents.count() >= PER_CASE_MAX:
             raise RejectedError(RejectCode.KYC_STATE, "There are too many documents in this case: contact support.")
-        step = next(step for step in STEPS if kind in step.kinds)
+        step = next(step for step in BY_NAME.values() if kind in step.kinds)
         case.documents.filter(kind__in=step.kinds).exclude(state=State.ACCEPTED).update(state=State.REPLACED)
         document = KycDocument(
             id=uuid4(), case=case, kind=kind, issued_on=issued_on, expires_on=expires_on, name=secrets.token_hex(32)
         )
-        _keep(document, CleanFile(WAITING, data) if waiting else clean, user.pk)
+        _keep(document, CleanFile(WAITING, data) if waiting else clean, case.person.pk)
         document.state = State.QUARANTINED if waiting else State.STORED
         document.reason = verdict.text if waiting else ""
         document.save()
@@ -144,6 +150,13 @@ def document_data(document: KycDocument) -> bytes:
     return unseal(vault_path(document.name).read_bytes(), table=TABLE, row=str(document.pk), field=FIELD)
 
 
+def entity_owner(case: KycCase, viewer: Any) -> bool:
+    """True for an owner of the entity's account."""
+    if case.account is None:
+        return False
+    return case.account.members.filter(user_id=viewer.pk, role="owner").exists()
+
+
 def quarantine_rescan(document_id: Any) -> KycDocument:
     """Ask the scanner again about a file that waits; clean ones are cleaned and take part from now on."""
     with transaction.atomic():
@@ -158,7 +171,7 @@ def quarantine_rescan(document_id: Any) -> KycDocument:
             document.state, document.reason = State.INFECTED, verdict.text
             vault_path(document.name).unlink(missing_ok=True)
         else:
-            _keep(document, file_clean(data), document.case.user_id)
+            _keep(document, file_clean(data), document.case.person.pk)
             document.state, document.reason = State.STORED, ""
         document.save()
         record(
@@ -184,7 +197,7 @@ def link_open(*, token: str, viewer: Any) -> tuple[KycDocument, bytes]:
         document = KycDocument.objects.select_related("case").filter(pk=document_id).first()
         if document is None or document.state in {State.QUARANTINED, State.INFECTED}:
             raise RejectedError(RejectCode.NOT_FOUND)
-        owner = document.case.user_id == viewer.pk
+        owner = document.case.person.pk == viewer.pk or entity_owner(document.case, viewer)
         if not owner and not viewer.has_perm("compliance.decide_kyc"):
             raise RejectedError(RejectCode.LINK_EXPIRED)
         record("kyc_document.opened", object_type="kyc_document", object_id=document.pk, after={"kind": document.kind})

@@ -13,7 +13,8 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services.permissions import trading_permission_set
+from accounts.services.permissions import entity_permission_set, trading_permission_set
+from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -23,7 +24,7 @@ from brokerage.platform.outbox import emit
 from compliance.models import KycCase, KycDocument, KycProposal, KycTransition, ScreeningHit
 from compliance.models.kyc import step_exists
 from compliance.policy import policy
-from compliance.selectors.checklist import steps_done
+from compliance.selectors.checklist import steps_done, steps_missing, tier_reachable
 
 State = KycCase.State
 SYSTEM = Actor("system", "kyc")
@@ -55,7 +56,7 @@ def case_open(*, user: Any) -> KycCase:
     with transaction.atomic():
         case, made = KycCase.objects.get_or_create(
             user_id=user.pk,
-            defaults={"jurisdiction": policy().jurisdiction_of(user.country).code if user.country else ""},
+            defaults={"jurisdiction": trading_policy().jurisdiction_of(user.country).code if user.country else ""},
         )
         if made:
             fresh = User.objects.get(pk=user.pk)
@@ -120,10 +121,23 @@ def case_move(
         after={"state": to_state, "tier": case.tier, "policy": case.policy_version, "evidence": evidence},
         reason=reason_code,
     )
-    trading_permission_set(
-        user_id=case.user_id, kyc_tier=case.tier, trading_allowed=may_trade(case), reason=f"kyc_{to_state}"
-    )
-    emit("kyc.case_moved", str(case.pk), {"user": str(case.user_id), "from": before, "to": to_state})
+    if case.account_id:
+        entity_permission_set(
+            account_id=case.account_id,
+            tier=case.tier,
+            allowed=may_trade(case),
+            jurisdiction=case.jurisdiction,
+            reason=f"kyc_{to_state}",
+        )
+    else:
+        trading_permission_set(
+            user_id=case.user_id,
+            kyc_tier=case.tier,
+            trading_allowed=may_trade(case),
+            reason=f"kyc_{to_state}",
+            jurisdiction=case.jurisdiction,
+        )
+    emit("kyc.case_moved", str(case.pk), {"user": str(case.person.pk), "from": before, "to": to_state})
     enqueue("compliance.tasks.kyc_tell", case_id=str(case.pk), state=to_state)
 
 
@@ -147,37 +161,46 @@ def _review_months(band: str) -> int:
     return int(bands.get(band, bands["medium"]))
 
 
-def case_submit(*, user: Any) -> KycCase:
-    """Hand the case in for checking: 7012 names what is missing, 7013 when it is not the client's turn."""
-    case_open(user=user)
+def case_submit(*, user: Any, case: KycCase | None = None) -> KycCase:
+    """Hand the case in for checking: 7012 names what is missing, 7013 when it is not the client's turn. ``case``: of an entity."""
+    own = case or case_open(user=user)
     with transaction.atomic():
-        case = KycCase.objects.select_for_update().get(user_id=user.pk)
-        if case.state not in CLIENT_STATES:
-            raise RejectedError(RejectCode.KYC_STATE, needed="draft, action required or approved", available=case.state)
-        done = steps_done(case)
-        sought = policy().tier_of(done)
-        still = [row["step"] for row in case.actions if row["step"] not in done]
-        missing = policy().missing(1, done) + [step for step in still if step not in policy().tiers[1].steps]
+        found = case_lock(own.pk)
+        if found.state not in CLIENT_STATES:
+            raise RejectedError(
+                RejectCode.KYC_STATE, needed="draft, action required or approved", available=found.state
+            )
+        done = steps_done(found)
+        sought = tier_reachable(found, done)
+        needed = steps_missing(found, done)
+        missing = needed + [row["step"] for row in found.actions if row["step"] not in done | set(needed)]
         if missing:
             raise RejectedError(RejectCode.KYC_INCOMPLETE, needed=", ".join(missing))
-        if case.state == State.APPROVED and sought <= case.tier:
-            raise RejectedError(RejectCode.KYC_STATE, needed="steps of a higher tier", available=f"tier {case.tier}")
-        case.tier_sought = sought
-        case.check_round += 1
-        case.submitted_at = utc_now()
-        case_move(case, State.SUBMITTED, reason_code="client_submitted")
-        enqueue("compliance.tasks.kyc_checks_start", case_id=str(case.pk))
-    return case
+        if found.state == State.APPROVED and sought <= found.tier:
+            raise RejectedError(RejectCode.KYC_STATE, needed="steps of a higher tier", available=f"tier {found.tier}")
+        found.tier_sought = sought
+        found.check_round += 1
+        found.submitted_at = utc_now()
+        case_move(found, State.SUBMITTED, reason_code="client_submitted")
+        enqueue("compliance.tasks.kyc_checks_start", case_id=str(found.pk))
+    return found
 
 
-def case_appeal(*, user: Any, text: str) -> KycCase:
+def case_appeal(*, user: Any, text: str, case: KycCase | None = None) -> KycCase:
     """Ask for a person to look at a refusal again; once per refusal, because it leaves the refused state."""
+    own = case or KycCase.objects.filter(user_id=user.pk).first()
     with transaction.atomic():
-        case = KycCase.objects.select_for_update().filter(user_id=user.pk).first()
-        if case is None or case.state != State.REJECTED:
-            raise RejectedError(RejectCode.KYC_STATE, needed="rejected", available=case.state if case else "none")
-        case_move(case, State.REVIEW, reason_code="appeal", note=text)
-    return case
+        found = case_lock(own.pk) if own is not None else None
+        if found is None or found.state != State.REJECTED:
+            raise RejectedError(RejectCode.KYC_STATE, needed="rejected", available=found.state if found else "none")
+        case_move(found, State.REVIEW, reason_code="appeal", note=text)
+    return found
+
+
+def last_refuser(case: KycCase) -> str:
+    """Id of the officer who refused the case last; empty when a rule did."""
+    row = case.transitions.filter(to_state=State.REJECTED).first()
+    return row.actor_id if row is not None and row.actor_type == "user" else ""
 
 
 def needs_two(case: KycCase, decision: str) -> bool:
@@ -193,11 +216,15 @@ def case_decide(
     """Decide as an officer: at once, or, where two people are needed, as a proposal that waits for the second (7018)."""
     with transaction.atomic():
         case = case_lock(case_id)
-        if case.user_id == officer.pk:
+        if case.person.pk == officer.pk:
             raise RejectedError(RejectCode.SECOND_REVIEWER, "Nobody decides their own case.")
         if decision not in DECISIONS.get(case.state, ()):
             raise RejectedError(
                 RejectCode.KYC_STATE, needed=", ".join(DECISIONS.get(case.state, ())), available=case.state
+            )
+        if case.reason_code == "appeal" and last_refuser(case) == str(officer.pk):
+            raise RejectedError(
+                RejectCode.SECOND_REVIEWER, "You refused this client: another officer decides the appeal."
             )
         _demand_reason(note)
         if decision == State.MORE_INFO and not actions:
@@ -237,7 +264,7 @@ def proposal_close(*, proposal_id: int, officer: Any, confirm: bool, note: str) 
         proposal = KycProposal.objects.select_for_update().filter(pk=proposal_id).first()
         if proposal is None or proposal.state != KycProposal.State.OPEN:
             raise RejectedError(RejectCode.KYC_STATE, "The proposal is closed.", needed="open", available="closed")
-        if officer.pk in {proposal.maker_id, proposal.case.user_id}:
+        if officer.pk in {proposal.maker_id, proposal.case.person.pk}:
             raise RejectedError(RejectCode.SECOND_REVIEWER)
         case = case_lock(proposal.case_id)
         proposal.state = KycProposal.State.CONFIRMED if confirm else KycProposal.State.DECLINED

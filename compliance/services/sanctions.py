@@ -24,6 +24,7 @@ from brokerage.platform.jobs import enqueue
 from compliance.aml.lists import Party, folder_read
 from compliance.aml.screening import Hit, Listed, NameIndex
 from compliance.models import GoodGuy, KycCase, ListedName, ListedParty, SanctionsList, ScreeningHit
+from compliance.ownership import name_of
 from compliance.policy import policy
 from compliance.selectors.checklist import answer_of
 from compliance.services.kyc import SYSTEM, State, case_lock, case_move
@@ -149,17 +150,30 @@ def name_screen(name: str, *, birth: str = "", country: str = "") -> list[Hit]:
     )
 
 
+def _names_of(case: KycCase) -> list[tuple[str, str, str, str]]:
+    """(subject, name, birth date, country code) of everybody to be screened in a case; the person's own has no subject."""
+    if not case.account_id:
+        identity = answer_of(case, "identity")
+        if not identity:
+            return []
+        name = f"{identity['first_name']} {identity['last_name']}"
+        return [("", name, identity["birth_date"], identity["nationality"])]
+    company, tree = answer_of(case, "company"), answer_of(case, "owners").get("nodes", [])
+    found = [(company["legal_name"], company["legal_name"], "", company["country"])] if company else []
+    for node in tree:
+        name = name_of(node)
+        found.append((name, name, node.get("birth_date", ""), node.get("nationality") or node.get("country", "")))
+    return list(dict.fromkeys(found))
+
+
 def case_screen(case: KycCase, only: set[int] | None = None) -> int:
-    """Screen a case's person; new hits are stored with their reasons, those on the good-guy list are not. Safe to repeat."""
-    identity = answer_of(case, "identity")
-    if not identity:
-        return 0
-    lands = dict(country_choices())
-    hits = name_screen(
-        f"{identity['first_name']} {identity['last_name']}",
-        birth=identity["birth_date"],
-        country=lands.get(identity["nationality"], ""),
-    )
+    """Screen everybody of a case; new hits are stored with their reasons, those on the good-guy list are not. Safe to repeat."""
+    return sum(_screen_one(case, *row, only) for row in _names_of(case))
+
+
+def _screen_one(case: KycCase, subject: str, name: str, birth: str, country: str, only: set[int] | None) -> int:
+    subject = subject[:160]
+    hits = name_screen(name, birth=birth, country=dict(country_choices()).get(country, ""))
     if only is not None:
         hits = [hit for hit in hits if hit.listed.key in only]
     parties = dict(
@@ -168,7 +182,7 @@ def case_screen(case: KycCase, only: set[int] | None = None) -> int:
         ).values_list("ent_num", "digest")
     )
     good = set(
-        GoodGuy.objects.filter(case=case, source=SOURCE, expires_at__gt=utc_now()).values_list(
+        GoodGuy.objects.filter(case=case, subject=subject, source=SOURCE, expires_at__gt=utc_now()).values_list(
             "ent_num", "party_digest"
         )
     )
@@ -180,6 +194,7 @@ def case_screen(case: KycCase, only: set[int] | None = None) -> int:
         explanation = [asdict(pair) for pair in hit.pairs] + [{"note": note} for note in hit.notes]
         _, new = ScreeningHit.objects.get_or_create(
             case=case,
+            subject=subject,
             source=SOURCE,
             ent_num=number,
             party_digest=digest,
@@ -218,7 +233,7 @@ def hit_decide(*, hit_id: Any, officer: Any, same: bool, reason: str) -> Screeni
         if hit.state != ScreeningHit.State.OPEN:
             raise RejectedError(RejectCode.KYC_STATE, needed="open", available=hit.state)
         case = case_lock(hit.case_id)
-        if case.user_id == officer.pk:
+        if case.person.pk == officer.pk:
             raise RejectedError(RejectCode.SECOND_REVIEWER, "Nobody decides their own case.")
         hit.state = ScreeningHit.State.TRUE_MATCH if same else ScreeningHit.State.FALSE_POSITIVE
         hit.decided_by, hit.reason = officer, reason[:500]
@@ -227,6 +242,7 @@ def hit_decide(*, hit_id: Any, officer: Any, same: bool, reason: str) -> Screeni
         if not same:
             GoodGuy.objects.update_or_create(
                 case=case,
+                subject=hit.subject,
                 source=hit.source,
                 ent_num=hit.ent_num,
                 party_digest=hit.party_digest,

@@ -253,13 +253,12 @@ def test_the_clock_asks_a_scanner_that_is_away_once(setup: Any, monkeypatch: pyt
 
 
 def test_the_limits_of_every_tier_are_known_and_grow() -> None:
-    from decimal import Decimal
 
-    from compliance.policy import policy
+    from accounts.trading_policy import trading_policy
 
-    for name in ("deposit_30d_usd", "withdrawal_day_usd"):
-        amounts = [Decimal(policy().limits(tier)[name]) for tier in range(4)]
+    for name in ("order_usd", "order_day_usd", "open_orders", "deposit_30d_usd", "withdrawal_day_usd"):
+        amounts = [getattr(trading_policy().tiers[tier], name) for tier in range(4)]
         assert amounts == sorted(amounts)
-    assert policy().jurisdiction_of("DE").leverage_cap == 30
-    assert policy().jurisdiction_of("US").code == "US"
-    assert policy().jurisdiction_of("BR").code == "ROW"
+    assert trading_policy().jurisdiction_of("DE").leverage_cap == 30
+    assert trading_policy().jurisdiction_of("US").code == "US"
+    assert trading_policy().jurisdiction_of("BR").code == "ROW"

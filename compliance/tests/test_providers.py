@@ -28,7 +28,7 @@ from compliance.providers.base import (
 )
 from compliance.providers.sandbox import HEADER, SandboxProvider, sign
 from compliance.providers.sandbox_server import Sandbox, server_make
-from compliance.services import checks
+from compliance.services import checks, liveness
 from compliance.services.answers import answer_save
 from compliance.services.kyc import case_submit
 from compliance.tests.factories import ANSWERS, case_filled
@@ -56,7 +56,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
         found.sent.append(({HEADER: sign(secret or SECRET, SYSTEM_CLOCK.now_ns() // NS_PER_S, body)}, body))
 
     monkeypatch.setattr(sandbox, "_send", keep)
-    for module in (checks, webhooks):
+    for module in (checks, liveness, webhooks):
         monkeypatch.setattr(module, "provider", lambda: found.adapter)
     yield found
     server.shutdown()

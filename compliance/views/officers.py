@@ -16,9 +16,9 @@ from brokerage.kernel.errors import RejectedError
 from brokerage.platform.audit import record
 from compliance.models import KycCase, KycProposal, ScreeningHit
 from compliance.selectors.cases import VIEWS, case_file, queue_of
-from compliance.selectors.checklist import STEPS
+from compliance.selectors.checklist import BY_NAME, steps_for
 from compliance.services.documents import link_make
-from compliance.services.kyc import DECISIONS, case_decide, needs_two, proposal_close
+from compliance.services.kyc import DECISIONS, case_decide, last_refuser, needs_two, proposal_close
 from compliance.services.sanctions import hit_decide
 from compliance.views.onboarding import refusal_text
 
@@ -50,7 +50,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 @require_safe
 def case(request: HttpRequest, case_id: UUID) -> HttpResponse:
     """One case with everything known; looking is recorded."""
-    found = get_object_or_404(KycCase.objects.select_related("user"), pk=case_id)
+    found = get_object_or_404(KycCase.objects.select_related("user", "account__owner"), pk=case_id)
     record("kyc_case.viewed", object_type="kyc_case", object_id=found.pk)
     file = case_file(found)
     states = dict(KycCase.State.choices)
@@ -66,9 +66,11 @@ def case(request: HttpRequest, case_id: UUID) -> HttpResponse:
         "decisions": decisions,
         "two": any(two for _, _, two in decisions),
         "reasons": REASONS,
-        "steps": STEPS,
+        "steps": steps_for(found),
+        "appeal": found.transitions.filter(reason_code="appeal").first() if found.reason_code == "appeal" else None,
+        "refuser": found.reason_code == "appeal" and last_refuser(found) == str(request.user.pk),
         "proposal": next((row for row in file.proposals if row.state == KycProposal.State.OPEN), None),
-        "own": found.user_id == request.user.pk,
+        "own": found.person.pk == request.user.pk,
     }
     return render(request, "compliance/kyc_case.html", context)
 
@@ -87,7 +89,7 @@ def decide(request: HttpRequest, case_id: UUID) -> HttpResponse:
     get_object_or_404(KycCase, pk=case_id)
     sent = request.POST
     reason = sent.get("reason_code", "")
-    names = {step.name for step in STEPS}
+    names = set(BY_NAME)
     step, text = sent.get("step", ""), sent.get("action_text", "").strip()[:300]
     actions = [{"step": step, "code": "officer", "text": text}] if step in names and text else []
     problem = None

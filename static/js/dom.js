@@ -118,7 +118,15 @@ export function noteFor(problem, kind = "bad") {
   const body = document.createElement("div");
   const head = document.createElement("b");
   head.textContent = problem.title ? `${problem.title}. ` : "";
-  body.append(head, `${problem.detail || ""} ${problem.next_step || ""}`.trim());
+  // Pages named in the words are links; nothing but our own addresses is.
+  const words = `${problem.detail || ""} ${problem.next_step || ""}`.trim().split(/(\/(?:onboarding|account\/limits)[a-z_/?=]*)/);
+  body.append(head, ...words.map((text, i) => {
+    if (i % 2 === 0) return text;
+    const link = document.createElement("a");
+    link.href = text;
+    link.textContent = text;
+    return link;
+  }));
   if (problem.request_id && (problem.status >= 500 || !problem.code)) {
     const rid = document.createElement("div");
     rid.className = "rid mono";

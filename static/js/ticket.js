@@ -267,6 +267,7 @@ export class Ticket {
       fee: p ? `${number(p.fee, { min: 2 })} ${p.currency}` : "–",
       cost: p ? `${number(p.cost, { min: 2 })} ${p.currency}` : "–",
       hold: p ? `${number(p.hold, { min: 2 })} ${p.hold_asset}` : "–",
+      left: p?.day_left ? `${number(p.day_left, { min: 2, decimals: 2, mode: "floor" })} of ${number(p.day_limit)} ${p.currency}` : "–",
     };
     for (const [name, value] of Object.entries(rows)) setText($(`[data-p=${name}]`, box), value);
     const why = p?.reject || problem;

@@ -41,7 +41,7 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
         "accounts", "accounts/{number}", "api-keys", "api-keys/{id}", "auth/sign-ins", "auth/sign-ins/{family_id}",
         "audit/checkpoint", "audit/consistency", "audit/entries", "audit/entries/{seq}", "audit/entries/{seq}/proof",
         "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances",
-        "desk/approvals", "desk/approvals/{approval_id}", "desk/approvals/{approval_id}/decision", "embed-tokens", "errors",
+        "desk/approvals", "desk/approvals/{approval_id}", "desk/approvals/{approval_id}/decision", "disclosures", "embed-tokens", "errors", "limits",
         "onboarding", "onboarding/appeal", "onboarding/documents", "onboarding/steps/{step}", "onboarding/submit",
         "executions", "executions.csv", "instruments", "instruments/{symbol}", "instruments/{symbol}/book",
         "instruments/{symbol}/candles", "instruments/{symbol}/trades", "ledger", "ledger.csv", "orders", "orders.csv",

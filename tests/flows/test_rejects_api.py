@@ -220,10 +220,13 @@ def test_bounds_of_one_order(live_platform: LivePlatform, maker: Trader) -> None
 
 def test_an_account_the_engine_does_not_know(live_platform: LivePlatform) -> None:
     from accounts.models import TradingAccount, User
+    from accounts.services.rules import disclosures_accept
     from accounts.services.token_families import family_begin
     from accounts.services.trading_accounts import account_open
+    from accounts.trading_policy import trading_policy
 
     user = User.objects.create_user("unknown@example.test", "x", kyc_tier=1, trading_allowed=True)
+    disclosures_accept(user=user, codes=list(trading_policy().disclosures))
     account = account_open(user=user)
     token = family_begin(user=user)["access"]
     pending = refusal(live_platform.rest("POST", "orders", order(), token=token), 403, 2015)

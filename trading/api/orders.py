@@ -15,6 +15,7 @@ from accounts.selectors.access import AccountRef
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.units import format_plain
 from brokerage.platform.api import ApiView, Page, idempotency_key, listing, page_of, query_of
 from brokerage.platform.api_schema import IDEMPOTENCY, documented, list_of
 from brokerage.platform.reporting import CsvRenderer, csv_response
@@ -161,6 +162,8 @@ def _preview_json(preview: order_service.PreviewAnswer) -> dict[str, Any]:
         "currency": quote.code,
         "hold": hold_asset.money(preview.hold),
         "hold_asset": hold_asset.code,
+        "day_limit": format_plain(preview.day_limit) if preview.day_limit is not None else None,
+        "day_left": format_plain(preview.day_left) if preview.day_left is not None else None,
     }
 
 

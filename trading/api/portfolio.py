@@ -23,6 +23,7 @@ from trading.api import schemas
 from trading.api.access import account_of, csv_rows, instrument_of
 from trading.selectors.executions import execution_list_for
 from trading.selectors.ledger import KIND_NUMBERS, ledger_json, ledger_list_for
+from trading.selectors.limits import limits_of
 from trading.selectors.orders import order_number
 from trading.selectors.portfolio import balance_list_for, position_list_for
 from trading.selectors.projection import projection_get
@@ -182,6 +183,21 @@ class PositionsView(ApiView):
                 ]
             )
         )
+
+
+class LimitsView(ApiView):
+    """What an account may trade."""
+
+    @documented(
+        answer=schemas.LimitsShape, query=schemas.OfAccountQuery, problems=(404,), tag="accounts", operation="limits_get",
+        summary="Limits, what is left of them today, products and their risk warnings",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """By tier and jurisdiction of the owner; ``refused`` is the code an order in the product would get."""
+        found = limits_of(account_of(request, query_of(request, schemas.OfAccountQuery)))
+        if found is None:
+            raise RejectedError(RejectCode.NOT_FOUND)
+        return Response(found)
 
 
 class StatusView(ApiView):

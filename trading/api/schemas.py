@@ -244,6 +244,57 @@ class PreviewShape(serializers.Serializer[Any]):
     currency = serializers.CharField()
     hold = decimal_out(help_text="Additional amount held at entry.")
     hold_asset = serializers.CharField()
+    day_limit = decimal_out(
+        allow_null=True, help_text="Value of a day's orders, the tighter of product and all; null: not counted."
+    )
+    day_left = decimal_out(allow_null=True, help_text="What is left of it today, before this order.")
+
+
+class DisclosureState(serializers.Serializer[Any]):
+    """A risk warning and whether the owner has accepted its present version."""
+
+    code = serializers.CharField()
+    version = serializers.IntegerField()
+    title = serializers.CharField()
+    accepted = serializers.BooleanField()
+
+
+class ProductLimits(serializers.Serializer[Any]):
+    """One product class under the owner's rules."""
+
+    product = serializers.CharField()
+    name = serializers.CharField()
+    instruments = serializers.ListField(child=serializers.CharField())
+    complex = serializers.BooleanField()
+    refused = serializers.IntegerField(allow_null=True, help_text="Code a new order would be refused with.")
+    refused_text = serializers.CharField(allow_blank=True)
+    leverage_cap = serializers.IntegerField(allow_null=True)
+    order_max = decimal_out(allow_null=True)
+    day_limit = decimal_out(allow_null=True)
+    day_used = decimal_out()
+    day_left = decimal_out(allow_null=True)
+    disclosures = DisclosureState(many=True)
+
+
+class LimitsShape(serializers.Serializer[Any]):
+    """What an account may trade today."""
+
+    account = serializers.CharField()
+    tier = serializers.IntegerField()
+    jurisdiction = serializers.CharField()
+    jurisdiction_name = serializers.CharField()
+    policy = serializers.CharField()
+    currency = serializers.CharField()
+    order_max = decimal_out()
+    open_orders_max = serializers.IntegerField()
+    day_limit = decimal_out()
+    day_used = decimal_out()
+    day_left = decimal_out()
+    deposit_30d_limit = decimal_out()
+    withdrawal_day_limit = decimal_out()
+    resets_at = serializers.DateTimeField()
+    reports = serializers.ListField(child=serializers.CharField())
+    products = ProductLimits(many=True)
 
 
 class BalanceShape(serializers.Serializer[Any]):

@@ -21,6 +21,7 @@ urlpatterns = [
     path("ledger", portfolio.LedgerView.as_view(), name="api-ledger"),
     path("ledger.csv", portfolio.LedgerCsvView.as_view(), name="api-ledger-csv"),
     path("positions", portfolio.PositionsView.as_view(), name="api-positions"),
+    path("limits", portfolio.LimitsView.as_view(), name="api-limits"),
     path("status", portfolio.StatusView.as_view(), name="api-status"),
     re_path(r"^", UnknownView.as_view(), name="api-unknown"),
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from accounts.models import TradingAccount
+from accounts.services.rules import account_limits_begin
 from accounts.services.trading_accounts import account_activate
 from marketdata.models import Asset, Instrument
 from native.layout import InstrumentKind, TradingState
 from trading.engine import commands
 from trading.engine.gateway import EngineClient, Rejected, Unknown
+from trading.services.account_control import account_limits_send
 
 _KIND = {Instrument.Kind.SPOT: InstrumentKind.SPOT, Instrument.Kind.MARGIN: InstrumentKind.MARGIN}
 _STATE = {
@@ -16,8 +18,6 @@ _STATE = {
     Instrument.State.HALTED: TradingState.HALTED,
     Instrument.State.CLOSED: TradingState.CLOSED,
 }
-#: Open orders an account may have at once.
-OPEN_ORDERS_MAX = {TradingAccount.Kind.INDIVIDUAL: 200, TradingAccount.Kind.DEMO: 5_000}
 
 
 class ListingError(Exception):
@@ -60,8 +60,11 @@ def instrument_send(client: EngineClient, instrument: Instrument, *, first: bool
 def account_send(client: EngineClient, account: TradingAccount) -> None:
     """Register an account and its limits with the engine, then let it trade."""
     _send(client, commands.account_upsert(account.core_account), f"account {account.number}")
-    cap = OPEN_ORDERS_MAX.get(TradingAccount.Kind(account.kind), 200)
-    _send(client, commands.limits_set(account.core_account, max_open_orders=cap), f"limits of {account.number}")
+    if account.owner_id is not None:
+        account_limits_begin(account)
+        code = account_limits_send(client, account)
+        if code:
+            raise ListingError(f"limits of {account.number}: refused by the engine with code {code}")
     account_activate(account)
 
 

@@ -23,6 +23,7 @@ from trading.selectors.orders import order_get
 from trading.selectors.projection import projection_reaches
 from trading.selectors.shapes import order_public_id
 from trading.services.engine_access import get_engine_client
+from trading.services.limits import cancelled_value, day_give_back, day_reserve, order_value_demand, product_demand
 from trading.services.order_answer import OrderAnswer, Refusal, Row, fold, refusal_of
 from trading.services.order_cache import order_recall, order_remember
 from trading.services.order_entry import (
@@ -52,6 +53,7 @@ def order_cancel(*, account: AccountRef, order_id: int) -> OrderAnswer:
         return OrderAnswer(refusal=_dead(account, order_id, outcome.reason))
     event = next(item for item in outcome.events if item.order_id == order_id)
     row, _ = _with_events(account, event, outcome.events)
+    day_give_back(account, {order_id: cancelled_value(event)}, {order_id: row})
     return OrderAnswer(order=row, executions=[])
 
 
@@ -144,21 +146,32 @@ def order_replace(
     present = _present(account, order_id)
     if present is None:
         return OrderAnswer(refusal=_dead(account, order_id, RejectCode.TOO_LATE))
-    core_instrument, old_price, old_qty = present
+    core_instrument, old_price, old_qty, flags = present
     instrument = instrument_by_core(core_instrument)
     if instrument is None:
         raise ApiProblem(RejectCode.PROJECTION_STALE)
     cl_ord_id = cl_ord_id or ulid_new()
+    new_price = price_ticks(price, instrument) if price is not None else old_price
+    new_qty = qty_lots(qty, instrument) if qty is not None else old_qty
     command = commands.order_replace(
-        account.core_account,
-        order_id,
-        price_ticks(price, instrument) if price is not None else old_price,
-        qty_lots(qty, instrument) if qty is not None else old_qty,
-        expected_version=expected_version,
-        cl_ord_id=cl_ord_id,
+        account.core_account, order_id, new_price, new_qty, expected_version=expected_version, cl_ord_id=cl_ord_id
     )
-    outcome = submit(command, by_client_id(cl_ord_id))
+    # Only what a change adds is new risk; the whole of it must be within what one order may be worth.
+    added = (new_price * new_qty - old_price * old_qty) * instrument.tick_value
+    counted = None
+    if added > 0:
+        product_demand(account, instrument, flags)
+        order_value_demand(account, instrument, new_price * new_qty * instrument.tick_value, flags)
+        counted = day_reserve(account, instrument, added, flags)
+    try:
+        outcome = submit(command, by_client_id(cl_ord_id))
+    except ApiProblem as problem:
+        if counted is not None and problem.code == RejectCode.ENGINE_UNAVAILABLE:
+            counted.settle(0)
+        raise
     duplicate = duplicate_of(outcome)
+    if counted is not None and (duplicate is not None or isinstance(outcome, Rejected)):
+        counted.settle(0)
     if duplicate is not None:
         return _replace_replayed(account, duplicate, instrument)
     if isinstance(outcome, Rejected):
@@ -171,8 +184,8 @@ def order_replace(
     return OrderAnswer(order=row, executions=fills)
 
 
-def _present(account: AccountRef, order_id: int) -> tuple[int, int, int] | None:
-    """(instrument, price, total quantity) of an order of the account: from the engine while it lives, else from the
+def _present(account: AccountRef, order_id: int) -> tuple[int, int, int, int] | None:
+    """(instrument, price, total quantity, flags) of an order of the account: from the engine while it lives, else from the
     store.
     """
     if order_id < 0:
@@ -182,9 +195,11 @@ def _present(account: AccountRef, order_id: int) -> tuple[int, int, int] | None:
     except EngineUnavailableError as error:
         raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
     if order is not None:
-        return (order.instrument, order.price, order.order_qty) if order.account == account.core_account else None
+        if order.account != account.core_account:
+            return None
+        return order.instrument, order.price, order.order_qty, order.flags
     row = order_get(account.core_account, order_id)
-    return (row["core_instrument"], row["price"], row["order_qty"]) if row is not None else None
+    return (row["core_instrument"], row["price"], row["order_qty"], row["flags"]) if row is not None else None
 
 
 def _replace_replayed(account: AccountRef, duplicate: Event, instrument: InstrumentRef) -> OrderAnswer:

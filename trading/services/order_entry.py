@@ -20,6 +20,7 @@ from trading.engine import commands
 from trading.engine.gateway import Accepted, Rejected, Unknown
 from trading.selectors.shapes import FLAG_POST_ONLY, FLAG_REDUCE_ONLY
 from trading.services.engine_access import get_engine_client
+from trading.services.limits import product_demand
 from trading.services.order_answer import OrderTerms, Refusal, refusal_of
 
 
@@ -92,6 +93,8 @@ def terms_of(
 ) -> OrderTerms:
     """What the sender asked for in core units, with the time in force that a type implies."""
     account_demand(account, entering=True)
+    flags = (FLAG_POST_ONLY if post_only else 0) | (FLAG_REDUCE_ONLY if reduce_only else 0)
+    product_demand(account, instrument, flags)
     if time_in_force is None:
         time_in_force = TimeInForce.IOC if ord_type is OrdType.MARKET else TimeInForce.GTC
     return OrderTerms(
@@ -101,7 +104,7 @@ def terms_of(
         ord_type=ord_type,
         time_in_force=time_in_force,
         stp=stp,
-        flags=(FLAG_POST_ONLY if post_only else 0) | (FLAG_REDUCE_ONLY if reduce_only else 0),
+        flags=flags,
         # A missing price is 0, which the core refuses for a limit order (1006), as it refuses one for a market order.
         price=price_ticks(price, instrument) if price is not None else 0,
         qty=qty_lots(qty, instrument),

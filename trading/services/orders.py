@@ -17,15 +17,26 @@ from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.terms import OrdType, Side, StpMode, TimeInForce
+from brokerage.kernel.units import format_plain
 from brokerage.platform.problems import ApiProblem
 from marketdata.selectors.instruments import InstrumentRef
 from native.layout import ANY, Event, EventFlag, EventType
 from trading.engine import commands
-from trading.engine.gateway import Rejected
+from trading.engine.gateway import Preview, Rejected
 from trading.selectors.executions import executions_of_command
 from trading.selectors.orders import order_get
 from trading.selectors.projection import projection_reaches
+from trading.selectors.shapes import FLAG_REDUCE_ONLY
 from trading.services.engine_access import get_engine_client
+from trading.services.limits import (
+    Reservation,
+    cancelled_value,
+    day_give_back,
+    day_left,
+    day_reserve,
+    order_value_demand,
+    product_name,
+)
 from trading.services.order_answer import (
     OrderAnswer,
     OrderTerms,
@@ -78,6 +89,8 @@ class PreviewAnswer:
     worst_price: int
     rest_qty: int
     hold: int
+    day_limit: Decimal | None = None
+    day_left: Decimal | None = None
 
 
 def order_place(
@@ -99,6 +112,7 @@ def order_place(
     """Enter an order. Idempotent by ``cl_ord_id`` (made here when None): the same body again gets the first answer,
     another body 1003.
     """
+    may_be_known = cl_ord_id is not None
     cl_ord_id = cl_ord_id or ulid_new()
     terms = terms_of(
         account,
@@ -115,8 +129,16 @@ def order_place(
         cl_ord_id,
         source,
     )
-    outcome = submit(command_of(terms), by_client_id(cl_ord_id))
+    counted = _count(account, terms, may_be_known=may_be_known)
+    try:
+        outcome = submit(command_of(terms), by_client_id(cl_ord_id))
+    except ApiProblem as problem:
+        if counted is not None and problem.code == RejectCode.ENGINE_UNAVAILABLE:
+            counted.settle(0)  # it was not sent; of what may have been, the value goes on counting
+        raise
     duplicate = duplicate_of(outcome)
+    if counted is not None and (duplicate is not None or isinstance(outcome, Rejected)):
+        counted.settle(0)
     if duplicate is not None:
         return _replayed(terms, duplicate)
     if isinstance(outcome, Rejected):
@@ -124,8 +146,42 @@ def order_place(
     accepted = outcome.events[0]
     row = row_new(terms, accepted)
     fills = fold(row, outcome.events, instrument)
+    if counted is not None:
+        counted.settle((row["notional_sum"] + row["price"] * row["leaves_qty"]) * instrument.tick_value)
     order_remember(row)
     return OrderAnswer(order=row, executions=fills)
+
+
+def _count(account: AccountRef, terms: OrderTerms, *, may_be_known: bool) -> Reservation | None:
+    """Count an order's value against the limits; a request the engine knows already is not refused for what it used up itself."""
+    try:
+        value = _value(terms)
+        order_value_demand(account, terms.instrument, value, terms.flags)
+        return day_reserve(account, terms.instrument, value, terms.flags)
+    except RejectedError as refusal:
+        if refusal.code != RejectCode.DAY_LIMIT or not may_be_known:
+            raise
+        try:
+            known = get_engine_client().query_cl_ord_id(terms.core_account, terms.cl_ord_id)
+        except EngineUnavailableError as error:
+            raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
+        if known is None:
+            raise
+        return None
+
+
+def _value(terms: OrderTerms, preview: Preview | None = None) -> int:
+    """What an order is worth in minor units of its quote asset: by its limit; a market order by what it would trade at now."""
+    if terms.price:
+        return terms.price * terms.qty * terms.instrument.tick_value
+    return (preview or _ask(terms)).fill_notional
+
+
+def _ask(terms: OrderTerms) -> Preview:
+    try:
+        return get_engine_client().preview(command_of(terms))
+    except EngineUnavailableError as error:
+        raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
 
 
 def _replayed(terms: OrderTerms, duplicate: Event) -> OrderAnswer:
@@ -186,12 +242,18 @@ def order_preview(
         "",
         SOURCE_API,
     )
-    try:
-        result = get_engine_client().preview(command_of(terms))
-    except EngineUnavailableError as error:
-        raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
+    result = _ask(terms)
+    value = _value(terms, result)
+    order_value_demand(account, instrument, value, terms.flags)
+    day = day_left(account, product_name(instrument)) if not terms.flags & FLAG_REDUCE_ONLY else None
     refusal = None
-    if result.reason:
+    if day is not None and Decimal(value).scaleb(-instrument.quote.scale) > day[1]:
+        refusal = Refusal(
+            int(RejectCode.DAY_LIMIT),
+            f"{format_plain(Decimal(value).scaleb(-instrument.quote.scale))} {instrument.quote.code}",
+            f"{format_plain(day[1])} {instrument.quote.code}",
+        )
+    elif result.reason:
         refusal = refusal_of(
             result.reason, needed=result.needed, available=result.available, price=0, side=side, instrument=instrument
         )
@@ -205,6 +267,8 @@ def order_preview(
         worst_price=result.worst_price,
         rest_qty=result.rest_qty,
         hold=result.hold,
+        day_limit=day[0] if day is not None else None,
+        day_left=day[1] if day is not None else None,
     )
 
 
@@ -219,12 +283,16 @@ def order_cancel_all(
         side=int(side) if side is not None else 0,
     )
     gone: list[int] = []
+    removed: dict[int, tuple[int, int]] = {}
     for _ in range(MASS_ROUNDS_MAX):
         outcome = submit(command, "Ask GET /api/v1/orders?status=open, or send it again: it is safe to repeat.")
         if isinstance(outcome, Rejected):
             raise RejectedError(outcome.reason)
-        gone += [event.order_id for event in outcome.events if event.type == EventType.ORDER_CANCELED]
+        cancelled = [event for event in outcome.events if event.type == EventType.ORDER_CANCELED]
+        gone += [event.order_id for event in cancelled]
+        removed |= {event.order_id: cancelled_value(event) for event in cancelled}
         if not (outcome.events and outcome.events[-1].flags & EventFlag.MORE):
+            day_give_back(account, removed)
             return gone
     raise ApiProblem(
         RejectCode.CAPACITY, "There were more open orders than one request cancels.", next_step="Send it again."

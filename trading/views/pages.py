@@ -22,6 +22,7 @@ from marketdata.views.shared import instrument_spec, market_rows
 from trading.selectors.engine_orders import order_find
 from trading.selectors.executions import execution_list_for, executions_of_order
 from trading.selectors.ledger import KIND_NUMBERS, ledger_json, ledger_list_for
+from trading.selectors.limits import limits_of
 from trading.selectors.orders import order_events, order_list_for, order_number
 from trading.selectors.shapes import execution_json, order_event_json, order_json
 from trading.views.state import account_state, account_totals, holding_symbols, page_account, page_accounts
@@ -269,6 +270,7 @@ def portfolio(request: HttpRequest) -> HttpResponse:
         "state": state,
         "open_positions": _open_positions(state),
         "totals": account_totals(state, currency),
+        "limits": _limits(account),
         "data": {
             **state,
             "quotes": list(quotes_get(sorted(symbols)).values()),
@@ -277,6 +279,14 @@ def portfolio(request: HttpRequest) -> HttpResponse:
         },
     }
     return render(request, "trading/portfolio.html", context)
+
+
+def _limits(account: AccountRef | None) -> dict[str, Any] | None:
+    """What is left today; None when it is not known, which the limits page explains."""
+    try:
+        return limits_of(account) if account is not None else None
+    except RejectedError:
+        return None
 
 
 @require_safe

@@ -16,6 +16,7 @@ from brokerage.platform.health import heartbeat, mark_ready
 from brokerage.platform.loops import loops_start
 from brokerage.platform.outbox import CHANNEL, OutboxRelay, outbox_backlog
 from trading.engine.gateway import EngineStatus, EngineUnavailable
+from trading.services.account_control import limits_sync
 from trading.services.engine_access import get_engine_client
 from trading.services.listing import ListingError, listing_sync
 from trading.services.sessions import sessions_apply
@@ -73,6 +74,7 @@ class Command(BaseCommand):
                 if now >= next_sessions:
                     next_sessions = now + SESSIONS_S
                     sessions_apply(get_engine_client(), SYSTEM_CLOCK.now_ns())
+                    limits_sync(get_engine_client())
                 if now >= next_tidy:
                     next_tidy = now + TIDY_S
                     identity_tidy()

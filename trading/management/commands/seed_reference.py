@@ -7,8 +7,11 @@ from django.db import transaction
 from accounts.models import TradingAccount, User
 from accounts.roles import ADMINISTRATOR, COMPLIANCE, DEALER
 from accounts.services.roles import roles_sync
+from accounts.services.rules import disclosures_accept
 from accounts.services.trading_accounts import account_open
+from accounts.trading_policy import trading_policy
 from brokerage.config import get_config
+from brokerage.kernel.clock import utc_now
 from marketdata.services.seed import reference_seed
 
 DEMO_PASSWORD = "demo-Pass-2026"  # noqa: S105 - printed at every start of the demo
@@ -18,6 +21,7 @@ DEMO_USERS = (
     ("investor2@demo.test", "Ivo Investor", True, ()),
     ("dealer@demo.test", "Dana Dealer", False, (DEALER,)),
     ("compliance@demo.test", "Cleo Compliance", False, (COMPLIANCE,)),
+    ("compliance2@demo.test", "Cora Compliance", False, (COMPLIANCE,)),
     ("admin@demo.test", "Ada Administrator", False, (ADMINISTRATOR,)),
 )
 
@@ -49,8 +53,9 @@ class Command(BaseCommand):
         admin = ADMINISTRATOR in groups
         user = User.objects.create_user(
             email, DEMO_PASSWORD, display_name=name, country="GB", is_staff=bool(groups), is_superuser=admin,
-            kyc_tier=2 if trades else 0, trading_allowed=trades,
+            kyc_tier=3 if trades else 0, trading_allowed=trades, email_confirmed_at=utc_now(), right_answers=3 if trades else None,
         )  # fmt: skip
         user.groups.set(Group.objects.filter(name__in=groups))
         if trades:
+            disclosures_accept(user=user, codes=list(trading_policy().disclosures))
             account_open(user=user)
