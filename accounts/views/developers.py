@@ -21,7 +21,8 @@ from accounts.services.token_families import FAMILY_DAYS
 from brokerage.platform import signing, tokens
 from brokerage.platform import sockets as streams
 from brokerage.platform.auth import TICKET_S
-from brokerage.platform.policy import PERSON, PUBLIC, ROUTES
+from brokerage.platform.policy import REST
+from brokerage.platform.policy_rules import PERSON, PUBLIC
 from brokerage.platform.throttling import budgets_in_force
 
 API = "api/v1/"
@@ -68,12 +69,13 @@ def operations() -> dict[str, dict[str, str]]:
     """``"GET /api/v1/orders"`` → what a key needs for it (``scope``) and the budget it counts in, as the policy and the views have them."""
     found = {}
     for path, row in _patterns(get_resolver().url_patterns):
-        rules = ROUTES.get(row.name or "")
+        rules = REST.get(row.name or "")
         if not path.startswith(API) or rules is None:
             continue
         shown = _CONVERTER.sub(r"{\1}", path)
         scopes = getattr(getattr(row.callback, "view_class", None), "throttle_scopes", {})
-        for method, scope in rules.items():
+        for method, rule in rules.items():
+            scope = rule.key
             budget = scopes.get(method) or ("read" if method == "GET" else "write")
             if budget == "read" and scope == PUBLIC:
                 budget = "anonymous"

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.sessions.backends.cached_db import SessionStore
 from django.core.cache import cache
 from django.test import RequestFactory
 from django.test.client import ClientHandler
@@ -41,6 +40,7 @@ from backoffice.services.view_as import view_as_begin
 from backoffice.tests.factories import REASON, browser, staff
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, utc_now
 from brokerage.platform.policy_rules import SCOPES
+from brokerage.platform.session_store import SessionStore, session_name
 from compliance.models import KycDocument, KycProposal, ScreeningHit
 from compliance.services.documents import document_add, link_make
 from compliance.tests.factories import case_filled
@@ -120,7 +120,7 @@ class World:
         forget_caches()
         sessions_forget()
         keys = [actor.cookies.get(settings.SESSION_COOKIE_NAME, "") for actor in self.actors.values()]
-        cache.delete_many([SessionStore.cache_key_prefix + key for key in keys if key])
+        cache.delete_many([SessionStore.cache_key_prefix + session_name(key) for key in keys if key])
 
 
 def _client(name: str, *, verified: bool = True) -> tuple[User, TradingAccount]:
