@@ -1,4 +1,4 @@
-"""Forms of the onboarding pages: they check form; the services decide."""
+"""Forms of onboarding and of the search in the audit trail: they check form; the services decide."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ FUNDS = (
     ("crypto", "Sale of crypto assets"),
     ("other", "Other"),
 )
+#: As browsers send a time of day, and as people type one.
+TIME_FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 CHOOSE = ("", "Choose…")
 
 
@@ -247,3 +249,30 @@ FORMS: dict[str, type[PortalForm]] = {
     "bank": BankForm,
     "company": CompanyForm,
 }
+
+
+class TimeInput(forms.DateTimeInput):
+    """The browser's own field for a day and a time."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+
+
+class AuditFilterForm(PortalForm):
+    """What to look for in the audit trail; all that is given must fit. Times are UTC."""
+
+    actor = forms.CharField(label="Actor", max_length=254, required=False)
+    object_type = forms.CharField(label="Kind of object", max_length=64, required=False)
+    object_id = forms.CharField(label="Object", max_length=128, required=False)
+    action = forms.CharField(label="Action", max_length=64, required=False)
+    since = forms.DateTimeField(label="From (UTC)", required=False, input_formats=TIME_FORMATS, widget=TimeInput())
+    until = forms.DateTimeField(label="Before (UTC)", required=False, input_formats=TIME_FORMATS, widget=TimeInput())
+
+    def clean(self) -> dict[str, Any]:
+        """The later time must be the later."""
+        data = super().clean() or {}
+        if data.get("since") and data.get("until") and data["since"] >= data["until"]:
+            self.add_error("until", "This must be later than From.")
+        return data

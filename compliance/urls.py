@@ -2,9 +2,15 @@
 
 from django.urls import path
 
-from compliance.views import officers, onboarding, proof
+import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
+from compliance.views import audit, officers, onboarding, proof
 
 urlpatterns = [
+    path("compliance/audit", audit.search, name="audit-search"),
+    path("compliance/audit/search.csv", audit.table, name="audit-csv"),
+    path("compliance/audit/proofs.jsonl", audit.proofs, name="audit-proofs"),
+    path("compliance/audit/<auditseq:seq>", audit.entry, name="audit-entry"),
+    path("compliance/audit/<auditseq:seq>/proof.json", audit.proof, name="audit-proof"),
     path("compliance/kyc", officers.queue, name="kyc-queue"),
     path("compliance/kyc/<uuid:case_id>", officers.case, name="kyc-case"),
     path("compliance/kyc/<uuid:case_id>/decide", officers.decide, name="kyc-decide"),

@@ -103,7 +103,13 @@ def test_pages_cannot_change_ledger_fills_orders_or_waiting_acts(tables: list[st
 @pytest.mark.parametrize("table", sorted(AUDIT))
 @pytest.mark.parametrize(
     "act",
-    ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}", "TRUNCATE {0}", "DROP TABLE {0}", "ALTER TABLE {0} DISABLE TRIGGER USER"],
+    [
+        "UPDATE {0} SET {1} = {1}",
+        "DELETE FROM {0}",
+        "TRUNCATE {0}",
+        "DROP TABLE {0}",
+        "ALTER TABLE {0} DISABLE TRIGGER USER",
+    ],
 )
 def test_no_process_can_change_the_audit_trail_or_switch_its_triggers_off(
     tables: list[str], role: str, table: str, act: str
@@ -111,7 +117,7 @@ def test_no_process_can_change_the_audit_trail_or_switch_its_triggers_off(
     column = {"audit_entry": "seq", "audit_node": "level", "audit_checkpoint": "size"}[table]
     # Refused by right, so that the triggers are a second wall and not the only one.
     with (
-        pytest.raises(ProgrammingError, match="permission denied|must be owner"),
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
         acting_as(role),
         connection.cursor() as cursor,
     ):

@@ -203,6 +203,11 @@ PAGES: dict[str, Row] = {
     "kyc-decide": {"POST": _OFFICER},
     "kyc-hit": {"POST": _OFFICER},
     "kyc-proposal": {"POST": _OFFICER},
+    "audit-search": {"GET": _AUDITOR},
+    "audit-csv": {"GET": _AUDITOR},
+    "audit-proofs": {"GET": _AUDITOR},
+    "audit-entry": {"GET": _AUDITOR},
+    "audit-proof": {"GET": _AUDITOR},
     # The desk
     "desk": {"GET": staff()},
     "desk-clients": {"GET": staff("backoffice.view_clients")},

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 from brokerage.platform.api import ApiView, Page, listing, query_of
 from brokerage.platform.api_fields import PageQuery, StrictSerializer, StrictText, WholeNumber
 from brokerage.platform.api_schema import documented, list_of
+from brokerage.platform.audit import record
 from compliance.audit.export import export_lines
 from compliance.audit.signing import signer
-from compliance.selectors import audit
+from compliance.selectors import audit, audit_proof
 
 PAGE = Page("audit", 1)
 SEQ_MAX = 2**53 - 1
@@ -156,7 +157,7 @@ class EntriesView(ApiView):
         found = audit.entries_for(**{name: asked.get(name) or "" for name in names})
         if asked.get("cursor"):
             found = found.filter(seq__lt=PAGE.decode(asked["cursor"])[0])
-        rows = list(found.order_by("-seq").defer("payload")[: asked["limit"] + 1])
+        rows = list(found.defer("payload")[: asked["limit"] + 1])
         more = len(rows) > asked["limit"]
         rows = rows[: asked["limit"]]
         return Response(listing([audit.entry_row(row) for row in rows], PAGE.encode([rows[-1].seq]) if more else None))
@@ -169,7 +170,9 @@ class EntryView(ApiView):
     def get(self, request: Request, seq: int) -> Response:
         """With before and after."""
         query_of(request, NoQuery)
-        return Response(audit.entry_detail(audit.entry_get(seq)))
+        entry = audit.entry_get(seq)
+        record("audit_entry.opened", object_type="audit_entry", object_id=seq)
+        return Response(audit.entry_detail(entry))
 
 
 class InclusionView(ApiView):
@@ -181,7 +184,7 @@ class InclusionView(ApiView):
     def get(self, request: Request, seq: int) -> Response:
         """The proof, with its checkpoint."""
         query_of(request, NoQuery)
-        return Response(audit.inclusion_get(audit.entry_get(seq)))
+        return Response(audit_proof.inclusion_get(audit.entry_get(seq)))
 
 
 class ExportView(ApiView):
@@ -196,6 +199,7 @@ class ExportView(ApiView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Every entry up to the newest checkpoint, one a line."""
         query_of(request, NoQuery)
+        record("audit.exported", object_type="audit_entry", object_id="all", after={"form": "jsonl"})
         answer = StreamingHttpResponse(
             export_lines(audit.checkpoint_latest().size), content_type="application/jsonl; charset=utf-8"
         )

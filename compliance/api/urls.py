@@ -1,18 +1,9 @@
 """REST routes of compliance, below /api/v1/."""
 
-from django.urls import path, register_converter
-from django.urls.converters import IntConverter
+from django.urls import path
 
+import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
 from compliance.api import audit, onboarding, webhooks
-
-
-class SeqConverter(IntConverter):
-    """A sequence number that fits the column."""
-
-    regex = "[0-9]{1,15}"
-
-
-register_converter(SeqConverter, "auditseq")
 
 urlpatterns = [
     path("audit/checkpoint", audit.CheckpointView.as_view(), name="api-audit-checkpoint"),

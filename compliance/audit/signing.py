@@ -38,6 +38,11 @@ class Signer:
         """The public key as base64."""
         return base64.b64encode(self.public).decode()
 
+    @property
+    def publics(self) -> list[bytes]:
+        """The present key and all before it."""
+        return [self.public, *(base64.b64decode(text) for text in self.previous)]
+
     def note(self, size: int, root: bytes, time: str) -> str:
         """A signed checkpoint."""
         body = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}\ntime {time}\n"

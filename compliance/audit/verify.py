@@ -43,22 +43,35 @@ def signature_holds(key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def checkpoints_of(notes: Sequence[str], key: bytes) -> list[Checkpoint]:
-    """The notes by size; TamperedError for one the key did not sign and for two of one size that differ."""
+def note_read(text: str, keys: Sequence[bytes]) -> Checkpoint:
+    """A note that one of the keys signed; TamperedError when none did."""
+    for key in keys[:-1]:
+        try:
+            return Checkpoint(text, key, signature_holds)
+        except TamperedError:
+            continue
+    return Checkpoint(text, keys[-1], signature_holds)
+
+
+def checkpoints_of(notes: Sequence[str], keys: Sequence[bytes]) -> list[Checkpoint]:
+    """The notes by size; TamperedError for one that no key signed and for two of one size that differ."""
     points: dict[int, Checkpoint] = {}
     for text in notes:
-        point = Checkpoint(text, key, signature_holds)
+        point = note_read(text, keys)
         if points.setdefault(point.size, point).root != point.root:
             raise TamperedError(f"Two checkpoints of size {point.size} differ: the trail was forked.", point.size)
     return [points[size] for size in sorted(points)]
 
 
-def trail_verify(key: bytes, notes: Sequence[str] | None = None) -> int:
-    """Verify the tables against signed notes (the stored ones unless given); the number of entries. Raises TamperedError."""
+def trail_verify(*keys: bytes, notes: Sequence[str] | None = None) -> int:
+    """Verify the tables against notes (the stored ones unless given) that one of the keys signed; the number of entries.
+
+    Raises TamperedError. A trail whose key was rotated has notes of both.
+    """
     texts = (
         notes if notes is not None else list(AuditCheckpoint.objects.order_by("size").values_list("note", flat=True))
     )
-    points = checkpoints_of(texts, key)
+    points = checkpoints_of(texts, keys)
     if notes is None:
         _stored_roots_hold(points)
     walk = _Walk(points)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.crypto import CryptoError, KeyDestroyedError, unseal
 from brokerage.platform.problems import ApiProblem
 from compliance.audit import chain
-from compliance.audit.recorder import entry_canonical, node_get, time_text
+from compliance.audit.recorder import node_get, time_text
 from compliance.models import AuditCheckpoint, AuditEntry
+
+#: Rows a long walk reads at once.
+WALK_ROWS = 1_000
 
 
 def entries_for(
@@ -22,17 +28,27 @@ def entries_for(
     object_type: str = "",
     object_id: str = "",
     action: str = "",
-    day_from: date | None = None,
-    day_to: date | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> QuerySet[AuditEntry]:
-    """Entries that fit every filter given; days are UTC, the last one included."""
-    exact = {"actor_id": actor, "object_type": object_type, "object_id": object_id, "action": action}
-    found = AuditEntry.objects.filter(**{name: value for name, value in exact.items() if value})
-    if day_from:
-        found = found.filter(ts__gte=datetime.combine(day_from, time.min, UTC))
-    if day_to and day_to < date.max:
-        found = found.filter(ts__lt=datetime.combine(day_to + timedelta(days=1), time.min, UTC))
-    return found
+    """Entries that fit every filter given, the newest first; ``since`` is included, ``until`` is not."""
+    exact = {
+        "actor_id": actor, "object_type": object_type, "object_id": object_id, "action": action, "ts__gte": since, "ts__lt": until,
+    }  # fmt: skip
+    return AuditEntry.objects.filter(**{name: value for name, value in exact.items() if value}).order_by("-seq")
+
+
+def entries_walk(found: QuerySet[AuditEntry], limit: int) -> Iterator[AuditEntry]:
+    """Up to ``limit`` of the newest entries found, without their sealed part, read by key in chunks."""
+    before, left = None, limit
+    while left:
+        part = found.filter(seq__lt=before) if before else found
+        rows = list(part.defer("payload")[: min(WALK_ROWS, left)])
+        yield from rows
+        left -= len(rows)
+        if len(rows) < WALK_ROWS:
+            return
+        before = rows[-1].seq
 
 
 def entry_row(entry: AuditEntry) -> dict[str, Any]:
@@ -81,20 +97,49 @@ def checkpoint_latest() -> AuditCheckpoint:
     return found
 
 
-def inclusion_get(entry: AuditEntry) -> dict[str, Any]:
-    """The proof that an entry is in the newest signed tree; ApiProblem 2014 while it is newer than that."""
-    point = checkpoint_latest()
-    if entry.seq > point.size:
-        raise ApiProblem(RejectCode.NOT_FOUND, "This entry is not signed yet. Try again in a second.")
-    return {
-        "seq": entry.seq,
-        "size": point.size,
-        "canonical": entry_canonical(entry).decode(),
-        "prev_hash": bytes(entry.prev_hash).hex(),
-        "entry_hash": bytes(entry.entry_hash).hex(),
-        "path": [step.hex() for step in chain.inclusion_proof(entry.seq - 1, point.size, node_get)],
-        "checkpoint": point.note,
-    }
+def actor_find(text: str) -> str:
+    """The id of an actor by id or e-mail address; an address nobody has is given back, and finds nothing."""
+    if "@" not in text:
+        return text
+    found = get_user_model().objects.filter(email__iexact=text).values_list("pk", flat=True).first()
+    return str(found) if found else text
+
+
+def actor_names(rows: Iterable[AuditEntry]) -> dict[str, str]:
+    """E-mail addresses of the people among the actors and the clients looked on as, by id."""
+    keys = set()
+    for text in {name for row in rows for name in (row.actor_id, row.on_behalf_of)}:
+        try:
+            keys.add(UUID(text))
+        except ValueError:
+            continue
+    return {str(pk): email for pk, email in get_user_model().objects.filter(pk__in=keys).values_list("pk", "email")}
+
+
+def changes_of(before: Any, after: Any) -> list[dict[str, Any]]:
+    """Before and after side by side, a row for each field (``a.b`` for fields of fields), and whether it changed."""
+    old, new = _fields(before), _fields(after)
+    return [
+        {
+            "field": name,
+            "before": old.get(name),
+            "after": new.get(name),
+            # Where only one side was recorded there is nothing to compare.
+            "changed": before is not None and after is not None and old.get(name) != new.get(name),
+        }
+        for name in dict.fromkeys([*old, *new])
+    ]
+
+
+def _fields(value: Any, prefix: str = "") -> dict[str, str]:
+    if isinstance(value, dict) and value:
+        found: dict[str, str] = {}
+        for name, item in value.items():
+            found |= _fields(item, f"{prefix}.{name}" if prefix else str(name))
+        return found
+    if value is None and not prefix:
+        return {}
+    return {prefix or "value": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
 
 
 def consistency_get(old: int, new: int) -> dict[str, Any]:

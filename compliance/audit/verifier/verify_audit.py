@@ -3,6 +3,7 @@
 
     verify_audit.py export      EXPORT.jsonl CHECKPOINT... --key PUBLIC_KEY
     verify_audit.py inclusion   PROOF.json   CHECKPOINT... --key PUBLIC_KEY
+    verify_audit.py proofs      PROOFS.jsonl CHECKPOINT... --key PUBLIC_KEY
     verify_audit.py consistency PROOF.json   CHECKPOINT... --key PUBLIC_KEY
 
 CHECKPOINT is a signed note, or a .jsonl file with one {"note": …} a line (the copies kept outside the database). Give every one you ever kept:
@@ -239,6 +240,22 @@ def inclusion_verify(proof, points) -> int:
     return seq
 
 
+def proofs_verify(lines, points) -> int:
+    """Check inclusion proofs, one a line; their number. A line that holds a checkpoint says nothing that the given ones do not."""
+    count = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            proof = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"Line {number} is not JSON.") from error
+        if not isinstance(proof, dict):
+            raise InputError(f"Line {number} is not an inclusion proof.")
+        if "checkpoint" not in proof or "seq" in proof:
+            inclusion_verify(proof, points)
+            count += 1
+    return count
+
+
 def consistency_verify(proof, points) -> tuple[int, int]:
     """Check that an older signed tree is the beginning of a newer one (RFC 9162 2.1.4.2)."""
     try:
@@ -299,17 +316,17 @@ def _key(text: str) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=("export", "inclusion", "consistency"))
+    parser.add_argument("verb", choices=("export", "inclusion", "proofs", "consistency"))
     parser.add_argument("file")
     parser.add_argument("checkpoint", nargs="+")
     parser.add_argument("--key", required=True)
     asked = parser.parse_args(arguments)
     try:
         points = checkpoints_read(asked.checkpoint, _key(asked.key))
-        if asked.verb == "export":
+        if asked.verb in ("export", "proofs"):
             try:
                 with open(asked.file, "rb") as lines:
-                    count = export_verify(lines, points)
+                    count = export_verify(lines, points) if asked.verb == "export" else proofs_verify(lines, points)
             except OSError as error:
                 raise InputError(f"{asked.file} cannot be read ({error.strerror}).") from error
             print(f"valid: {count} entries, every one signed for")
