@@ -75,7 +75,7 @@ class SignUpForm(PortalForm):
     password = forms.CharField(
         max_length=256,
         strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": "10"}, render_value=True),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": "10"}),
         help_text="At least 10 characters, not a common password. A sentence works well.",
     )
     country = forms.ChoiceField(label="Country of residence", help_text="Decides which disclosures apply to you.")

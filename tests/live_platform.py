@@ -32,7 +32,9 @@ def free_port() -> int:
 class LivePlatform:
     """Context manager: started and answering inside, stopped and removed after it (unless ``keep``)."""
 
-    def __init__(self, *, demo_rate: int = 40, keep: bool = False, rate_scale: int = 1000) -> None:
+    def __init__(
+        self, *, demo_rate: int = 40, keep: bool = False, rate_scale: int = 1000, more: dict[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.keep = keep
@@ -41,7 +43,7 @@ class LivePlatform:
         environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         environment |= {"BROKERAGE_VAR": str(self.var), "BROKERAGE_ENV": "local", "PORT": str(self.port), "DEMO": "1"}
         # Mostly the platform is measured, not a client's budget; 1 is what users have.
-        environment |= {"RATE_SCALE": str(rate_scale)}
+        environment |= {"RATE_SCALE": str(rate_scale)} | (more or {})
         self._launch_environment = environment | {"DEMO_RATE": str(demo_rate)}
         #: For management commands against the running platform.
         self.environment = self._launch_environment | {

@@ -74,8 +74,19 @@ class RequestIdFilter(logging.Filter):
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
+#: Words that look like tokens: long, of capital and small letters and digits. Links sent by mail carry one in their path.
+_TOKEN = re.compile(r"(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{27,}")
+
+
 class LineFormatter(logging.Formatter):
-    """One record is one line: what a caller put into it cannot begin another, nor hide. Tracebacks follow indented."""
+    """One record is one line: what a caller put into it cannot begin another, nor hide. Tracebacks follow indented.
+
+    What looks like a token is cut to its first four characters: a log is read by more people than may use it.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Line and traceback."""
+        return _TOKEN.sub(lambda found: f"{found[0][:4]}…", super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line."""

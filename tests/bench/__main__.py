@@ -28,6 +28,12 @@ LIVE = {
     "rest": ("-m", "tests.bench.rest_bench", "--url"),
     "hub": ("-m", "tests.bench.hub_bench", "--url"),
     "fill": ("-m", "tests.bench.fill_latency", "--url"),
+    "enumeration": ("-m", "tests.bench.enumeration", "--url"),
+}
+#: On a platform with the budgets and locks users have.
+ATTACKED = {
+    "flood": ("-m", "tests.bench.neighbours", "--parts", "flood", "--url"),
+    "bruteforce": ("-m", "tests.bench.neighbours", "--parts", "bruteforce", "--url"),
 }
 
 
@@ -66,7 +72,7 @@ def in_database(name: str, command: str) -> Any:
 
 def main() -> int:
     """Run the chosen parts."""
-    parts = (*ALONE, *IN_DATABASE, *LIVE)
+    parts = (*ALONE, *IN_DATABASE, *LIVE, *ATTACKED)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(parts))
     chosen = parser.parse_args().only.split(",")
@@ -81,9 +87,11 @@ def main() -> int:
     for name, command in IN_DATABASE.items():
         if name in chosen:
             results[name] = in_database(name, command)
-    if set(LIVE) & set(chosen):
-        with LivePlatform(demo_rate=60) as live:
-            for name, arguments in LIVE.items():
+    for group, scale in ((LIVE, 1000), (ATTACKED, 1)):
+        if not set(group) & set(chosen):
+            continue
+        with LivePlatform(demo_rate=60, rate_scale=scale) as live:
+            for name, arguments in group.items():
                 if name in chosen:
                     results[name] = run(name, (*arguments, live.base), live.environment)
     results["load_at_end"] = os.getloadavg()
