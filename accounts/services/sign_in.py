@@ -89,7 +89,8 @@ def sign_in_complete(request: HttpRequest, user: User, *, method: str, device: D
 
 def sign_out_complete(request: HttpRequest) -> None:
     """End the session of this browser, here and in every process."""
-    session_id, user = request.session.get(SESSION_ID), request.user
+    # Who looks as a client signs out as themselves.
+    session_id, user = request.session.get(SESSION_ID), getattr(request, "real_user", request.user)
     if session_id and user.is_authenticated:
         session_end(user=user, session_id=UUID(session_id))  # type: ignore[arg-type]
     logout(request)

@@ -35,15 +35,15 @@ def factor_lookup_register(lookup: Callable[[Any], bool]) -> None:
 
 
 def staff_demand(rule: Rule, user: Any, *, verified: bool, address: str) -> None:
-    """Refuse who is no staff or has not the permission (2012), a wrong network (2065), a session without second factor (7056)."""
+    """Refuse who is no staff or has not the permission (2012), a wrong network (2092), a caller without second factor (2091)."""
     if not user.is_staff:
         raise ApiProblem(RejectCode.PERMISSION_DENIED)
     if not address_allowed(address):
         raise ApiProblem(RejectCode.ADDRESS_NOT_ALLOWED)
-    if settings.STAFF_SECOND_FACTOR and not verified:
-        raise ApiProblem(RejectCode.STAFF_FACTOR_NEEDED)
     if rule.permission and not user.has_perm(rule.permission):
         raise ApiProblem(RejectCode.PERMISSION_DENIED, needed=rule.permission)
+    if settings.STAFF_SECOND_FACTOR and not verified:
+        raise ApiProblem(RejectCode.STAFF_FACTOR_NEEDED)
 
 
 def api_demand(request: Any, address: str) -> None:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission
 
 from compliance.audit.signing import signer
 from compliance.audit.verifier import verify_audit
+from compliance.tests.factories import factor_given
 from compliance.tests.test_audit_recorder import acts, trail  # noqa: F401 - the fixture
 
 OFFICERS_ONLY = ("entries", "entries/1", "entries/1/proof", "export")
@@ -24,7 +25,9 @@ def user_make(*, staff, permitted):
 
 @pytest.fixture
 def officer(client, trail):  # noqa: F811
-    client.force_login(user_make(staff=True, permitted=True))
+    user = user_make(staff=True, permitted=True)
+    client.force_login(user)
+    factor_given(client, user)
     return client
 
 

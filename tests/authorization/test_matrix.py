@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.template.base import Template
+from django.test.utils import _TestState
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from backoffice.middleware import is_staff_path
@@ -91,7 +93,9 @@ def _views() -> Iterator[tuple[str, Any]]:
 
 
 @pytest.fixture
-def world(db: None, settings: Any) -> World:
+def world(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
+    # Nobody looks at contexts here: templates render as in production, which is faster.
+    monkeypatch.setattr(Template, "_render", _TestState.saved_data.template_render)
     settings.API_RATE_SCALE = 10_000
     settings.STAFF_SECOND_FACTOR = True
     return world_make()
