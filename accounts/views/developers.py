@@ -55,11 +55,12 @@ CLOSE_WORDS = {
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
-def _patterns(rows: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
+def url_routes(rows: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Every (address, route) below these rows of a resolver."""
     for row in rows:
         path = before + str(row.pattern)
         if isinstance(row, URLResolver):
-            yield from _patterns(row.url_patterns, path)
+            yield from url_routes(row.url_patterns, path)
         elif isinstance(row, URLPattern):
             yield path, row
 
@@ -68,7 +69,7 @@ def _patterns(rows: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
 def operations() -> dict[str, dict[str, str]]:
     """``"GET /api/v1/orders"`` → what a key needs for it (``scope``) and the budget it counts in, as the policy and the views have them."""
     found = {}
-    for path, row in _patterns(get_resolver().url_patterns):
+    for path, row in url_routes(get_resolver().url_patterns):
         rules = REST.get(row.name or "")
         if not path.startswith(API) or rules is None:
             continue

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from django.core.mail import send_mail
+from django.test import Client, override_settings
 from django.urls import get_resolver
 
+from accounts.models import TradingAccount
 from accounts.roles import ADMINISTRATOR, FINANCE
 from accounts.services.api_keys import api_key_create
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make, invitation_send
 from accounts.services.step_up import PROOF
 from accounts.services.token_families import family_begin
-from accounts.views.developers import _patterns
+from accounts.views import demo_mail
+from accounts.views.developers import url_routes
 from backoffice.tests.factories import REASON, browser, staff
+from brokerage.config import get_config
 from compliance.models import KycCase
+from compliance.selectors.checklist import STEPS
+from compliance.services.kyc import case_open
 from tests.browser.conftest import DESK, PHONE, Site
 from tests.browser.test_pages import AXE, too_wide
 from tests.conftest_engine import Trader
@@ -104,14 +113,18 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     user, number = client.user, client.account.number
     order = site.orders(client)[0]["order_id"]
     onboarding = site.platform.trader("olga", verified=False)
+    # A kind of account with more than one role to give.
+    TradingAccount.objects.filter(pk=client.account.pk).update(kind="entity")
     sent = invitation_send(user=user, number=number, email=onboarding.user.email, role="viewer")
-    case = KycCase.objects.get_or_create(user=onboarding.user)[0]
+    case = case_open(user=onboarding.user)
     KycCase.objects.filter(pk=case.pk).update(state="review", risk_score=72, risk_band="high", reason_code="high_risk")
     chief = staff(ADMINISTRATOR, superuser=True)
     asked = approval_request(
         maker=staff(ADMINISTRATOR), kind="role", subject=staff(FINANCE).email, payload={"role": "risk"}, reason=REASON
     )
-    recover, confirm, freeze = (mail_token_make(user=user, purpose=one) for one in ("recover", "confirm_email", "freeze"))
+    recover, confirm, freeze = (
+        mail_token_make(user=user, purpose=one) for one in ("recover", "confirm_email", "freeze")
+    )
     visitor = [
         ("home", "/"), ("markets", "/markets"), ("trade", "/trade/ETH-USD"), ("candles", "/trade/ETH-USD/candles?frame=1m"),
         ("signin", "/signin"), ("signup", "/signup"), ("signed-up", "/signup/done"), ("about", "/about"), ("status", "/status"),
@@ -129,11 +142,10 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
         ("onboarding", "/onboarding"), ("developers", "/developers"),
     ]  # fmt: skip
-    steps = ("email", "identity", "address", "suitability", "tax", "id_document")
     onboards = [
         ("onboarding", "/onboarding"),
         ("invitation", f"/invitations/{invitation_secret_make(invitation=sent)}"),
-        *(("onboarding-step", f"/onboarding/steps/{name}") for name in steps if name != "email"),
+        *(("onboarding-step", f"/onboarding/steps/{step.name}") for step in STEPS if step.kind != "account"),
     ]
     office = [
         ("desk-clients", "/desk/clients"), ("desk-clients", "/desk/clients?q=nobody-at-all"), ("desk-client", f"/desk/clients/{number}"),
@@ -144,7 +156,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     ]  # fmt: skip
     admin = [("admin:index", "/admin/")] + [
         ("admin:" + (row.name or ""), f"/{path}")
-        for path, row in _patterns(get_resolver().url_patterns)
+        for path, row in url_routes(get_resolver().url_patterns)
         if path.startswith("admin/") and (row.name or "").endswith("_changelist")
     ]
     admin += [
@@ -183,6 +195,26 @@ def _look(tab: Any, who: str, path: str, found: Looked) -> None:
     tab.set_viewport_size(DESK)
 
 
+def _serve_demo_mail(tab: Any, path: str) -> None:
+    """The demo's mailbox is there only in a demo: its view answers here as in one, the browser gets that page with the site's styles."""
+    made = replace(get_config(), demo=True)
+    with (
+        TemporaryDirectory() as folder,
+        override_settings(EMAIL_BACKEND=demo_mail.FILE_BACKEND, EMAIL_FILE_PATH=folder),
+    ):
+        send_mail(
+            "Confirm your address", "Open https://portal.example/confirm/abc to confirm.", None, ["ann@example.test"]
+        )
+        with patch.object(demo_mail, "get_config", lambda: made):
+            page = Client().get(path)
+    assert b"Confirm your address" in page.content
+    headers = {"Content-Security-Policy": page["Content-Security-Policy"]}
+    body, status = page.content, page.status_code
+    tab.route(
+        f"**{path}", lambda route: route.fulfill(status=status, body=body, content_type="text/html", headers=headers)
+    )
+
+
 @pytest.fixture(scope="module")
 def looked(chromium: Any, site: Site) -> Looked:
     """Every page opened once and looked at four times."""
@@ -197,7 +229,12 @@ def looked(chromium: Any, site: Site) -> Looked:
             context.add_cookies([{"name": "sessionid", "value": cookie, "url": site.url}])
         tab = context.new_page()
         for route, path in pages:
-            tab.goto(path, wait_until="load")
+            if route == "demo-mail":
+                _serve_demo_mail(tab, path)
+            answer = tab.goto(path, wait_until="load")
+            if answer.status != (404 if route == "404" else 200):
+                found.elsewhere.append(f"{who}: {path} answered {answer.status}")
+                continue
             if route == "api-docs":
                 tab.wait_for_selector(".opblock")
             elif route == "developers":
@@ -222,7 +259,7 @@ def test_every_page_is_looked_at(looked: Looked) -> None:
     assert looked.elsewhere == []
     routes = {
         ("admin:" if path.startswith("admin/") else "") + (row.name or path)
-        for path, row in _patterns(get_resolver().url_patterns)
+        for path, row in url_routes(get_resolver().url_patterns)
         if not path.startswith("api/v1/")
     }
     admin = {name for name in routes if name.startswith("admin:") and not name.endswith(("_changelist", ":index"))}
