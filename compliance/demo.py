@@ -111,7 +111,7 @@ def _officer(user: User) -> None:
     if case.state != State.REVIEW or case.risk_band != KycCase.Band.HIGH or officer is None:
         return
     if not KycProposal.objects.filter(case=case).exists() and not case.hits.filter(state="open").exists():
-        with acting(Actor("user", str(officer.pk))):
+        with acting(Actor("staff", str(officer.pk))):
             case_decide(
                 case_id=case.pk, officer=officer, decision=State.APPROVED, reason_code="identity_proven",
                 note="The identity is proven and the source of funds is plausible; a second look is asked for.",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Protocol
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, Sum
 
-from accounts.models import Deposit, TradingAccount
+from accounts.models import Deposit, TradingAccount, User
+from accounts.services.rules import SCALE
+from accounts.trading_policy import trading_policy
+from brokerage.kernel.clock import utc_now
+from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import ulid_new
-from brokerage.kernel.units import minor_from_amount
+from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.units import format_plain, minor_from_amount
 from brokerage.platform.outbox import emit
 
 
@@ -19,6 +26,30 @@ class AssetLike(Protocol):
     code: str
     scale: int
     core_asset: int
+
+
+def deposit_demand(*, account: TradingAccount, asset: str, minor: int) -> None:
+    """Refuse (7027) dollars that would take the client's deposits of 30 days above the tier's limit. Call in a transaction: of two
+    that race for the rest one waits. Practice money does not count; assets other than dollars are not valued and not limited.
+    """
+    entity = account.parent or account
+    if account.owner_id is None or asset != "USD":
+        return
+    owner = User.objects.select_for_update().get(pk=account.owner_id)
+    own = entity.entity_tier is not None
+    tier = entity.entity_tier if entity.entity_tier is not None else owner.kyc_tier
+    limit = int(trading_policy().tiers[tier].deposit_30d_usd.scaleb(SCALE))
+    whose = Q(account=entity) | Q(account__parent=entity) if own else Q(account__owner=owner, account__entity_tier=None)
+    before = (
+        Deposit.objects.filter(whose, asset=asset, created_at__gt=utc_now() - timedelta(days=30))
+        .exclude(status=Deposit.Status.FAILED)
+        .exclude(reference__startswith="practice-")
+        .aggregate(sum=Sum("amount"))["sum"]
+        or 0
+    )
+    if before + minor > limit:
+        shown = [format_plain(Decimal(value).scaleb(-SCALE)) + " USD" for value in (limit, before + minor)]
+        raise RejectedError(RejectCode.DEPOSIT_LIMIT, needed=shown[0], available=shown[1], field="amount")
 
 
 def deposit_confirm(*, account: TradingAccount, asset: AssetLike, amount: Decimal, reference: str) -> Deposit:

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django.db import transaction
+
 from accounts.models import TradingAccount, User
 from accounts.selectors.access import accounts_forget
-from accounts.services.funding import deposit_confirm
+from accounts.services.funding import deposit_confirm, deposit_demand
 from accounts.services.rules import staff_limits_set
 from backoffice.models import Approval
 from backoffice.selectors.clients import account_for_staff
@@ -88,10 +90,20 @@ class Deposit(_MoneyKind):
 
     label = "Deposit by hand"
 
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        """As for all money, and within what the client's tier allows; looked at again when it is approved."""
+        number, asked, before = super().check(maker, subject, payload)
+        asset, minor = _money(asked)
+        with transaction.atomic():
+            account = TradingAccount.objects.select_related("parent").get(number=number)
+            deposit_demand(account=account, asset=asset.code, minor=minor)
+        return number, asked, before
+
     def execute(self, approval: Approval, checker: Any) -> str:
         """Through the same service as every deposit; the request's id is the payer's reference."""
         account = TradingAccount.objects.get(number=approval.subject)
-        asset, _ = _money(approval.payload)
+        asset, minor = _money(approval.payload)
+        deposit_demand(account=account, asset=asset.code, minor=minor)
         deposit = deposit_confirm(
             account=account,
             asset=asset,

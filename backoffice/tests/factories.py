@@ -33,8 +33,8 @@ def client_account(name: str = "") -> TradingAccount:
     """An active account of a client."""
     number = next(_numbers)
     user = User.objects.create_user(
-        f"client{number}@example.test", "Correct-Horse-2026", display_name=name or f"Client {number}"
-    )
+        f"client{number}@example.test", "Correct-Horse-2026", display_name=name or f"Client {number}", kyc_tier=2,
+    )  # fmt: skip
     account = account_open(user=user)
     account.status = TradingAccount.Status.ACTIVE
     account.save(update_fields=["status"])

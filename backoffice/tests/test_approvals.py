@@ -248,3 +248,18 @@ def test_two_checkers_at_once_do_it_once() -> None:
         thread.join()
     assert sorted(codes) == [0, 7051, 7051, 7051]
     assert Deposit.objects.count() == 1
+
+
+def test_deposits_stay_within_what_the_clients_tier_allows(account: TradingAccount) -> None:
+    User.objects.filter(pk=account.owner_id).update(kyc_tier=1)  # 2,000 in 30 days
+    maker, checker = staff(FINANCE), staff(FINANCE)
+    both = [ask(maker, "deposit", account.number, asset="USD", amount=amount) for amount in ("1500", "600")]
+    with pytest.raises(RejectedError) as error:
+        ask(maker, "deposit", account.number, asset="USD", amount="2000.01")
+    assert (error.value.code, error.value.needed, error.value.available) == (7027, "2000 USD", "2000.01 USD")
+    # Each fits alone; approved together they would not.
+    decide(both[0], checker)
+    with pytest.raises(RejectedError) as error:
+        decide(both[1], checker)
+    assert error.value.code == 7027
+    assert Deposit.objects.filter(account=account).count() == 1

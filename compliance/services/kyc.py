@@ -197,10 +197,14 @@ def case_appeal(*, user: Any, text: str, case: KycCase | None = None) -> KycCase
     return found
 
 
+def _staff(officer: Any) -> Actor:
+    return Actor("staff", str(officer.pk))
+
+
 def last_refuser(case: KycCase) -> str:
     """Id of the officer who refused the case last; empty when a rule did."""
     row = case.transitions.filter(to_state=State.REJECTED).first()
-    return row.actor_id if row is not None and row.actor_type == "user" else ""
+    return row.actor_id if row is not None and row.actor_type == "staff" else ""
 
 
 def needs_two(case: KycCase, decision: str) -> bool:
@@ -254,7 +258,7 @@ def case_decide(
                 reason=reason_code,
             )
             return case
-        case_move(case, decision, reason_code=reason_code, note=note, actions=actions)
+        case_move(case, decision, reason_code=reason_code, actor=_staff(officer), note=note, actions=actions)
     return case
 
 
@@ -287,6 +291,7 @@ def proposal_close(*, proposal_id: int, officer: Any, confirm: bool, note: str) 
                 case,
                 proposal.decision,
                 reason_code=proposal.reason_code,
+                actor=_staff(officer),
                 note=f"{proposal.note} / {note}",
                 actions=proposal.body.get("actions", ()),
             )

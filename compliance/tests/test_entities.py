@@ -89,7 +89,7 @@ def test_an_entity_trades_when_a_person_has_approved_it(vendor: Vendor) -> None:
     assert (case.state, case.reason_code) == ("review", "entity")
     assert {row.name: row.outcome for row in case.checks.all()} == {"company": "clear", "document": "clear"}
     case_decide(
-        case_id=case.pk, officer=officer_make(), decision="approved", reason_code="identity_proven", note="fits"
+        case_id=case.pk, officer=officer_make(), decision="approved", reason_code="identity_proven", note="it all fits"
     )
     ref = account_for_user(user.pk, account.number)
     assert (ref.trading_allowed, ref.kyc_tier, ref.limits_id) == (True, 2, account.pk)
@@ -101,7 +101,7 @@ def test_an_entity_trades_when_a_person_has_approved_it(vendor: Vendor) -> None:
 
 
 def test_every_owner_is_screened_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    user, _, case = entity(*OWNERS)
+    _, _, case = entity(*OWNERS)
     asked = []
 
     def screen(name: str, **more: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.models import AuditPending
-from compliance.models import KycCase, KycDocument, KycProposal, KycTransition, ScreeningHit
+from compliance.models import KycCase, KycDocument, KycProposal, KycTransition, LivenessCheck, ScreeningHit
 from compliance.models.kyc import STEPS, step_exists
 from compliance.policy import policy
 from compliance.services import clock
@@ -113,6 +113,11 @@ def test_a_client_who_seeks_a_higher_tier_goes_on_trading() -> None:
     answer_save(user=case.user, step="bank", data=ANSWERS["bank"])
     for kind in ("passport", "proof_of_address"):
         KycDocument.objects.create(case=case, kind=kind, media_type="image/jpeg", size=1, digest="d", name=kind)
+    with pytest.raises(RejectedError):
+        case_submit(user=case.user)  # not before a living person has shown up
+    LivenessCheck.objects.create(
+        case=case, ref="l", state="passed", tries_left=2, expires_at=utc_now(), created_at=utc_now()
+    )
     case_submit(user=case.user)
     assert KycCase.objects.get(pk=case.pk).tier_sought == 2
     assert allowed(case) == (1, True)
