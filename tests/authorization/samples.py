@@ -26,11 +26,13 @@ ALSO = {"desk-client-request": "backoffice.request_account"}
 #: Routes that name an account by a query parameter.
 BY_QUERY = {
     "home", "trade", "orders", "order", "portfolio", "ledger", "api-orders", "api-orders-csv", "api-executions", "api-executions-csv",
-    "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits", "api-order", "api-order-events", "api-order-by-client-id",
+    "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits",
+    "api-order", "api-order-events", "api-order-by-client-id",
 }  # fmt: skip
 #: ... and by the body.
 BY_BODY: dict[str, dict[str, Any]] = {
     "api-ws-ticket": {},
+    "api-embed-tokens": {"partner": "partner", "origin": "https://partner.example"},
     "api-orders": ORDER,
     "api-orders-preview": ORDER,
     "api-orders-cancel-all": {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from django.test.utils import _TestState
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from backoffice.middleware import is_staff_path
+from brokerage.config import get_config
+from brokerage.platform import embed, web
 from brokerage.platform.policy import ADMIN, PAGES, REST, ROUTES, Row
 from brokerage.platform.policy_rules import ANYBODY, CLIENT, DEAL, LOOK, NOBODY, OWN, SHARED
 from tests.authorization import expect
@@ -20,11 +23,10 @@ from tests.authorization.samples import request_for
 from tests.authorization.world import Actor, World, world_make
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-#: Pages that are not served here whatever the caller: the demo's mails, the page of parts (debugging only), partners and providers not set up.
+#: Pages that are not served here whatever the caller: the demo's mails, the page of parts (debugging only), providers not set up.
 NOT_HERE = {
     "demo-mail",
     "styleguide",
-    "embed-markets",
     "openid_connect_login",
     "openid_connect_callback",
     "api-unknown",
@@ -32,7 +34,7 @@ NOT_HERE = {
 #: What a page says 404 to by itself: no checkpoint was signed yet, an address nobody serves, a link that does not work.
 MAY_BE_AWAY = {
     "api-audit-checkpoint", "api-audit-consistency", "api-audit-entry", "api-audit-inclusion", "api-audit-export",
-    "admin:django.contrib.admin.sites.catch_all_view", "social-unlink"
+    "admin:django.contrib.admin.sites.catch_all_view", "social-unlink",
     "confirm", "recover-set", "email-old", "email-new", "freeze", "api-onboarding-step", "second-step", "desk-role-end",
 }  # fmt: skip
 #: Callers that differ nowhere in the administration from one that is asked.
@@ -96,6 +98,9 @@ def _views() -> Iterator[tuple[str, Any]]:
 def world(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     # Nobody looks at contexts here: templates render as in production, which is faster.
     monkeypatch.setattr(Template, "_render", _TestState.saved_data.template_render)
+    partners = replace(get_config(), embed_partners=(("partner", ("https://partner.example",)),))
+    for module in (web, embed):
+        monkeypatch.setattr(module, "get_config", lambda: partners)
     settings.API_RATE_SCALE = 10_000
     settings.STAFF_SECOND_FACTOR = True
     return world_make()

@@ -28,11 +28,13 @@ from accounts.models import (
 )
 from accounts.roles import ROLES
 from accounts.selectors.sessions import SESSION_ID, sessions_forget
+from accounts.services.rules import disclosures_accept
 from accounts.services.members import invitation_secret_make
 from accounts.services.sessions import session_begin
 from accounts.services.step_up import PROOF
 from accounts.services.token_families import family_begin
 from accounts.services.trading_accounts import account_open
+from accounts.trading_policy import trading_policy
 from backoffice.models import ClientGroup, Desk
 from backoffice.services.approvals import approval_request
 from backoffice.services.desks import desk_assign, group_accounts_set
@@ -128,12 +130,15 @@ def _client(name: str, *, verified: bool = True) -> tuple[User, TradingAccount]:
         f"{name}@example.test", "Correct-Horse-2026", display_name=name, country="GB",
         kyc_tier=2 if verified else 0, trading_allowed=verified,
     )  # fmt: skip
+    disclosures_accept(user=user, codes=list(trading_policy().disclosures))
     return user, _active(account_open(user=user))
 
 
 def _active(account: TradingAccount) -> TradingAccount:
     account.status = TradingAccount.Status.ACTIVE
-    account.save(update_fields=["status"])
+    if account.kind == TradingAccount.Kind.ENTITY:
+        account.entity_tier, account.entity_allowed = 2, True
+    account.save(update_fields=["status", "entity_tier", "entity_allowed"])
     return account
 
 
