@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from accounts.models import LoginEvent, User
 from accounts.services.devices import device_place
 from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fail
-from accounts.services.sessions import login_event_note
+from accounts.services.sessions import login_event_note, sign_in_refused
 from brokerage.platform.throttling import client_address
 
 
@@ -35,7 +35,7 @@ class PasswordBackend(ModelBackend):
         elif user.check_password(password) and self.user_can_authenticate(user):
             lockout_clear(email=username, place=place)
             return user
-        lockout_fail(email=username, place=place)
+        lockout_fail(email=username, place=place, user_id=user.pk if user is not None else "")
         if user is not None:
             login_event_note(
                 user=user,
@@ -44,5 +44,8 @@ class PasswordBackend(ModelBackend):
                 ip=client_address(request) if request is not None else "",
                 user_agent=request.META.get("HTTP_USER_AGENT", "") if request is not None else "",
             )
+        else:
+            # Recorded like a try at a known address, so that time tells them apart no better than before.
+            sign_in_refused(None, outcome=LoginEvent.Outcome.WRONG_PASSWORD, method="password")
         # Ends the search: the back end after this one must not hash the same password again, past the lockout.
         raise PermissionDenied

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from accounts.models import Deposit, TradingAccount
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.units import minor_from_amount
+from brokerage.platform.audit import record
 from brokerage.platform.outbox import emit
 
 
@@ -40,6 +41,18 @@ def deposit_confirm(*, account: TradingAccount, asset: AssetLike, amount: Decima
                 amount=minor,
                 status=Deposit.Status.CONFIRMED,
                 reference=reference,
+            )
+            record(
+                "deposit.confirmed",
+                object_type="deposit",
+                object_id=deposit.id,
+                subject=account.owner_id or "",
+                after={
+                    "account": account.number,
+                    "asset": asset.code,
+                    "minor_units": str(minor),
+                    "reference": reference,
+                },
             )
             emit(
                 "deposit.confirmed",

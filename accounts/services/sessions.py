@@ -44,6 +44,20 @@ def login_event_note(*, user: User, outcome: str, method: str, ip: str, user_age
     LoginEvent.objects.create(
         user=user, outcome=outcome, method=method, ip=ip, user_agent=user_agent[:200], created_at=utc_now()
     )
+    if outcome != LoginEvent.Outcome.OK:
+        sign_in_refused(user, outcome=outcome, method=method)
+
+
+def sign_in_refused(user: User | None, *, outcome: str, method: str) -> None:
+    """Record a try that failed; whose address it was is not known to us when nobody has it, and not recorded."""
+    whose = user.pk if user is not None else ""
+    record(
+        "sign_in.refused",
+        object_type="user",
+        object_id=whose or "unknown",
+        subject=whose,
+        after={"outcome": str(outcome), "method": method},
+    )
 
 
 def session_seen(*, session_id: UUID, ip: str) -> None:
@@ -89,6 +103,12 @@ def _end(user: User, which: Q, reason: str) -> int:
 def sessions_expire() -> int:
     """Mark sessions that ran out by time, so that the list is right; they were refused already."""
     now = utc_now()
-    return UserSession.objects.filter(
-        Q(last_seen_at__lt=now - IDLE) | Q(created_at__lt=now - ABSOLUTE), ended_at=None
-    ).update(ended_at=now, ended_reason="timed out")
+    with transaction.atomic():
+        ran_out = UserSession.objects.select_for_update().filter(
+            Q(last_seen_at__lt=now - IDLE) | Q(created_at__lt=now - ABSOLUTE), ended_at=None
+        )
+        rows = list(ran_out.values_list("pk", "user_id"))
+        UserSession.objects.filter(pk__in=[pk for pk, _ in rows]).update(ended_at=now, ended_reason="timed out")
+        for pk, user_id in rows:
+            record("session.ended", object_type="session", object_id=pk, subject=user_id, reason="timed out")
+    return len(rows)

@@ -218,8 +218,11 @@ def test_the_table_has_the_same_filters_is_bounded_and_safe_to_open(client, offi
 
 
 def test_the_proof_of_a_record_and_an_export_with_proofs_pass_the_stand_alone_verifier(
-    client, officer, trail, tmp_path
-):  # noqa: F811
+    client,
+    officer,
+    trail,  # noqa: F811
+    tmp_path,
+):
     acts(9)
     record("fee.changed", object_type="instrument", object_id=1, after={"n": 1})
     acts(3)
