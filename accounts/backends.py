@@ -12,9 +12,10 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from accounts.models import User
+from accounts.models import LoginEvent, User
 from accounts.services.devices import device_place
 from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fail
+from accounts.services.sessions import sign_in_refused
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.jobs import enqueue
 from brokerage.platform.throttling import client_address
@@ -37,7 +38,9 @@ class PasswordBackend(ModelBackend):
         elif user.check_password(password) and self.user_can_authenticate(user):
             lockout_clear(email=username, place=place)
             return user
-        lockout_fail(email=username, place=place)
+        lockout_fail(email=username, place=place, user_id=user.pk if user is not None else "")
+        # Recorded of a known and an unknown address alike, so that time tells them apart no better.
+        sign_in_refused(user, outcome=LoginEvent.Outcome.WRONG_PASSWORD, method="password")
         enqueue(
             "accounts.tasks.login_failed",
             user_id=str(user.pk) if user is not None else "",

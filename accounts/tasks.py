@@ -14,7 +14,7 @@ from accounts.models.security import browser_name
 from accounts.services import exports
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make
-from accounts.services.sessions import login_event_note
+from accounts.services.sessions import login_event_keep
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
 
@@ -54,7 +54,7 @@ def login_failed(user_id: str, ip: str, user_agent: str, at: str) -> None:
     """Keep a wrong password in its user's history; for an unknown address (no ``user_id``) the job does nothing."""
     user = User.objects.filter(pk=user_id).first() if user_id else None
     if user is not None:
-        login_event_note(
+        login_event_keep(
             user=user,
             outcome=LoginEvent.Outcome.WRONG_PASSWORD,
             method="password",

@@ -17,6 +17,7 @@ from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.units import format_plain, minor_from_amount
+from brokerage.platform.audit import record
 from brokerage.platform.outbox import emit
 
 
@@ -71,6 +72,18 @@ def deposit_confirm(*, account: TradingAccount, asset: AssetLike, amount: Decima
                 amount=minor,
                 status=Deposit.Status.CONFIRMED,
                 reference=reference,
+            )
+            record(
+                "deposit.confirmed",
+                object_type="deposit",
+                object_id=deposit.id,
+                subject=account.owner_id or "",
+                after={
+                    "account": account.number,
+                    "asset": asset.code,
+                    "minor_units": str(minor),
+                    "reference": reference,
+                },
             )
             emit(
                 "deposit.confirmed",

@@ -8,11 +8,13 @@ cause. Unknown addresses count like known ones. When Valkey is away tries are re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from django.conf import settings
 
 from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.audit import record
 from brokerage.platform.problems import ApiProblem
 from brokerage.platform.throttling import identity_hash
 from brokerage.platform.valkey import get_valkey
@@ -59,16 +61,29 @@ def lockout_demand(*, email: str, place: Place, user_max: int = USER_MAX) -> Non
             raise ApiProblem(RejectCode.SIGN_IN_LOCKED, needed=str(wait), retry_after=wait)
 
 
-def lockout_fail(*, email: str, place: Place) -> None:
-    """Count a wrong try; the window begins with the first."""
+def lockout_fail(*, email: str, place: Place, user_id: Any = "") -> None:
+    """Count a wrong try; the window begins with the first. The try that locks is recorded, about ``user_id`` where somebody is known."""
     try:
         pipe = get_valkey().pipeline(transaction=False)
-        for key, _ in _keys(email, place):
+        keys = _keys(email, place)
+        for key, _ in keys:
             pipe.incr(key)
             pipe.expire(key, WINDOW_S, nx=True)
-        pipe.execute()
+        counts = pipe.execute()[::2]
     except redis.RedisError as error:
         raise ApiProblem(RejectCode.OVERLOADED, "Sign-in is not possible at the moment.", retry_after=2) from error
+    scale = max(1, int(settings.API_RATE_SCALE))
+    # Only the lock of one's own place and user: that over all says nothing about anybody.
+    for (key, most), count in list(zip(keys, counts, strict=True))[:2]:
+        if count == most * scale:
+            of = {"d": "device", "p": "address", "u": "user"}[key.split(":")[1]]
+            record(
+                "sign_in.locked",
+                object_type="user",
+                object_id=user_id or "unknown",
+                subject=user_id,
+                after={"of": of, "tries": count, "seconds": WINDOW_S},
+            )
 
 
 def lockout_clear(*, email: str, place: Place) -> None:

@@ -70,7 +70,7 @@ def totp_confirm(*, user: User, code: str, place: Place, keep_session: Any = Non
         raise RejectedError(RejectCode.FACTOR_NOT_USABLE)
     lockout_demand(email=f"factor:{user.pk}", place=place, user_max=USER_MAX)
     if not _totp_spend(device, code):
-        lockout_fail(email=f"factor:{user.pk}", place=place)
+        lockout_fail(email=f"factor:{user.pk}", place=place, user_id=user.pk)
         raise RejectedError(RejectCode.WRONG_CODE, field="code")
     with transaction.atomic():
         TotpDevice.objects.filter(user=user, confirmed=True).delete()
@@ -125,7 +125,7 @@ def code_verify(*, user: User, code: str, place: Place) -> str:
         method = "recovery"
         record("factor.recovery_code_used", object_type="user", object_id=user.pk, subject=user.pk)
     if not method:
-        lockout_fail(email=f"factor:{user.pk}", place=place)
+        lockout_fail(email=f"factor:{user.pk}", place=place, user_id=user.pk)
         raise RejectedError(RejectCode.WRONG_CODE, field="code")
     lockout_clear(email=f"factor:{user.pk}", place=place)
     return method

@@ -39,12 +39,31 @@ def session_begin(*, user: User, method: str, ip: str, user_agent: str) -> UserS
     return session
 
 
-def login_event_note(
+def login_event_note(*, user: User, outcome: str, method: str, ip: str, user_agent: str) -> None:
+    """Add a line to a user's history of sign-ins, and record it when it failed."""
+    login_event_keep(user=user, outcome=outcome, method=method, ip=ip, user_agent=user_agent)
+    if outcome != LoginEvent.Outcome.OK:
+        sign_in_refused(user, outcome=outcome, method=method)
+
+
+def login_event_keep(
     *, user: User, outcome: str, method: str, ip: str, user_agent: str, at: datetime | None = None
 ) -> None:
-    """Add a line to a user's history of sign-ins; ``at`` is when it was, if not now."""
+    """Add the line alone; ``at`` is when it was, if not now."""
     LoginEvent.objects.create(
         user=user, outcome=outcome, method=method, ip=ip, user_agent=user_agent[:200], created_at=at or utc_now()
+    )
+
+
+def sign_in_refused(user: User | None, *, outcome: str, method: str) -> None:
+    """Record a try that failed; whose address it was is not known to us when nobody has it, and not recorded."""
+    whose = user.pk if user is not None else ""
+    record(
+        "sign_in.refused",
+        object_type="user",
+        object_id=whose or "unknown",
+        subject=whose,
+        after={"outcome": str(outcome), "method": method},
     )
 
 
@@ -91,6 +110,12 @@ def _end(user: User, which: Q, reason: str) -> int:
 def sessions_expire() -> int:
     """Mark sessions that ran out by time, so that the list is right; they were refused already."""
     now = utc_now()
-    return UserSession.objects.filter(
-        Q(last_seen_at__lt=now - IDLE) | Q(created_at__lt=now - ABSOLUTE), ended_at=None
-    ).update(ended_at=now, ended_reason="timed out")
+    with transaction.atomic():
+        ran_out = UserSession.objects.select_for_update().filter(
+            Q(last_seen_at__lt=now - IDLE) | Q(created_at__lt=now - ABSOLUTE), ended_at=None
+        )
+        rows = list(ran_out.values_list("pk", "user_id"))
+        UserSession.objects.filter(pk__in=[pk for pk, _ in rows]).update(ended_at=now, ended_reason="timed out")
+        for pk, user_id in rows:
+            record("session.ended", object_type="session", object_id=pk, subject=user_id, reason="timed out")
+    return len(rows)

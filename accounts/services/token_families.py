@@ -87,6 +87,13 @@ def family_refresh(*, refresh: str, address: str = "") -> dict[str, Any]:
             family.current_jti = secrets.token_urlsafe(12)
             family.last_used_at, family.last_address = utc_now(), address[:64]
             family.save(update_fields=["current_jti", "last_used_at", "last_address"])
+            audit.record(
+                "token_family.refreshed",
+                object_type="token_family",
+                object_id=family.pk,
+                actor=audit.actor_of(user),
+                subject=user.pk,
+            )
             return _pair(user, family)
         # Recorded and committed before it is told.
         _end(family, "refresh token reused")

@@ -90,7 +90,7 @@ def confirm_again(request: HttpRequest) -> HttpResponse:
             method = "password"
             lockout_demand(email=f"factor:{user.pk}", place=place)
             if not user.check_password(form.cleaned_data["password"]):
-                lockout_fail(email=f"factor:{user.pk}", place=place)
+                lockout_fail(email=f"factor:{user.pk}", place=place, user_id=user.pk)
                 raise RejectedError(RejectCode.WRONG_PASSWORD, field="password")
             lockout_clear(email=f"factor:{user.pk}", place=place)
         request.session.cycle_key()

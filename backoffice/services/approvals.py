@@ -93,8 +93,12 @@ def approval_withdraw(*, approval_id: str, maker: Any) -> Approval:
 
 
 def approval_result_set(*, approval_id: str, result: str) -> None:
-    """Note what the engine answered."""
-    Approval.objects.filter(pk=approval_id).update(result=result[:200])
+    """Note what the engine answered: a halt, a limit or a debit is done only now."""
+    with transaction.atomic():
+        Approval.objects.filter(pk=approval_id).update(result=result[:200])
+        approval = Approval.objects.filter(pk=approval_id).first()
+        if approval is not None:
+            _record(approval, "approval.carried_out", result)
 
 
 def approval_list_for(user: Any) -> QuerySet[Approval]:

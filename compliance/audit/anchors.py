@@ -1,7 +1,8 @@
-"""Ties the engine's journal to the audit trail: where it is, and the digest of the state that its commands lead to.
+"""Ties the engine's journal to the audit trail: where it durably ends, the hash of its last frame, the digest of the state.
 
-Whoever replays the journal to that command must come to the same digest; a journal changed afterwards does not. The engine is asked over its
-socket, so this costs it one small answer in a minute.
+A frame names the hash of the frame before it, so the one hash binds the journal up to there: a journal changed afterwards has another at that
+place (docs/audit.md says how to look), and replaying it leads to another digest. The engine is asked over its socket: one small answer in a minute.
+A halt of the engine is recorded here too, once, with its reason.
 """
 
 from __future__ import annotations
@@ -13,17 +14,28 @@ from trading.services.engine_access import get_engine_client
 
 EVERY_S = 60.0
 _last: tuple[str, int] = ("", 0)
+_last_halt = ""
 
 
 def journal_anchor() -> bool:
     """Record the journal's place when it has moved since the last call; False when it has not, or the engine is away."""
-    global _last
+    global _last, _last_halt
     try:
         client = get_engine_client()
         status = client.status()
         cmd_seq, event_seq, digest = client.digest()
     except (EngineUnavailable, EngineUnavailableError):
         return False
+    if status.halt_reason != _last_halt:
+        record(
+            "engine.halted" if status.halt_reason else "engine.resumed",
+            object_type="journal",
+            object_id=status.journal_id,
+            actor=Actor("engine", str(status.journal_id)),
+            before={"halt_reason": _last_halt},
+            after={"halt_reason": status.halt_reason},
+        )
+        _last_halt = status.halt_reason
     if (status.journal_id, cmd_seq) == _last:
         return False
     record(
@@ -35,7 +47,7 @@ def journal_anchor() -> bool:
             "cmd_seq": str(cmd_seq),
             "event_seq": str(event_seq),
             "state_digest": f"{digest:016x}",
-            "segment": status.details.get("segment"),
+            **(status.details.get("durable") or {}),
             "epoch": status.epoch,
         },
     )

@@ -5,10 +5,14 @@ Every notional must be a whole number of the quote asset's minor units, so tick 
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from brokerage.kernel.errors import UnitsError
 from brokerage.kernel.units import decimals_of, lot_minor_of, tick_value_of
+from brokerage.platform.audit import record
 from brokerage.platform.outbox import emit
 from marketdata.models import Instrument
 
@@ -39,9 +43,30 @@ def instrument_derive(instrument: Instrument) -> None:
 
 
 def instrument_save(instrument: Instrument) -> Instrument:
-    """Check, derive and save; emits ``instrument.changed`` so that the engine hears of it."""
+    """Check, derive, save and record who did it; emits ``instrument.changed`` so that the engine hears of it."""
     instrument_derive(instrument)
     instrument.full_clean()
-    instrument.save()
-    emit("instrument.changed", instrument.symbol, {"core_instrument": instrument.core_instrument})
+    with transaction.atomic():
+        known = Instrument.objects.select_for_update().filter(pk=instrument.pk).first() if instrument.pk else None
+        before = _terms(known) if known else None
+        instrument.save()
+        after = _terms(instrument)
+        if before != after:
+            record(
+                "instrument.changed" if known else "instrument.listed",
+                object_type="instrument",
+                object_id=instrument.symbol,
+                before=before and {name: value for name, value in before.items() if after.get(name) != value},
+                after={name: value for name, value in after.items() if before is None or before.get(name) != value},
+            )
+        emit("instrument.changed", instrument.symbol, {"core_instrument": instrument.core_instrument})
     return instrument
+
+
+def _terms(instrument: Instrument) -> dict[str, str]:
+    """Every column as text: a listing's fees, increments, limits and state."""
+    return {
+        field.attname: format(value.normalize(), "f") if isinstance(value, Decimal) else str(value)
+        for field in Instrument._meta.concrete_fields
+        if (value := getattr(instrument, field.attname)) is not None
+    }

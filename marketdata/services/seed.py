@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from django.db import transaction
 
+from brokerage.platform.audit import record
 from marketdata.history.recorded import SOURCES, recorded_bars
 from marketdata.models import Asset, Instrument, Venue
 from marketdata.services.instruments import instrument_save
@@ -99,7 +100,7 @@ def reference_seed(*, demo: bool) -> int:
     listed = 0
     with transaction.atomic():
         for number, (code, name, kind, scale, decimals) in enumerate(ASSETS, 1):
-            Asset.objects.get_or_create(
+            asset, made = Asset.objects.get_or_create(
                 code=code,
                 defaults={
                     "name": name,
@@ -109,6 +110,9 @@ def reference_seed(*, demo: bool) -> int:
                     "core_asset": number,
                 },
             )
+            if made:
+                facts = {"name": name, "kind": str(kind), "scale": scale, "core_asset": number}
+                record("asset.listed", object_type="asset", object_id=asset.code, after=facts)
         for mic, name, calendar, zone in VENUES:
             Venue.objects.get_or_create(mic=mic, defaults={"name": name, "calendar": calendar, "time_zone": zone})
         for number, listing in enumerate(LISTINGS, 1):

@@ -119,6 +119,12 @@ def state_of(runtime: Any) -> dict[str, Any]:
         "pending_commands": runtime._pending_commands,
         "batches": runtime.batches,
         "segment": runtime.journal.log.position.segment,
+        # Where the durable journal ends, and the hash of its last frame, which binds all before it.
+        "durable": {
+            "segment": runtime.durable_position.segment,
+            "offset": runtime.durable_position.offset,
+            "chain": runtime.durable_position.chain.hex(),
+        },
         "journal_bytes": runtime.journal.bytes_written,
         "sync_us_p50": sync[len(sync) // 2] if sync else None,
         "sync_us_p99": sync[len(sync) * 99 // 100] if sync else None,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from django.db import transaction
+
+from brokerage.platform.audit import record
 from marketdata.models import Instrument
 from marketdata.services.sessions import ALWAYS, venue_is_open
 from native.layout import EventFlag, HaltScope, TradingState
@@ -28,7 +31,16 @@ def sessions_apply(client: EngineClient, now_ns: int) -> int:
             continue
         done = _open(client, instrument) if wanted == Instrument.State.ACTIVE else _close(client, instrument)
         if done:
-            Instrument.objects.filter(pk=instrument.pk).update(state=wanted)
+            with transaction.atomic():
+                Instrument.objects.filter(pk=instrument.pk).update(state=wanted)
+                record(
+                    "instrument.state_changed",
+                    object_type="instrument",
+                    object_id=instrument.symbol,
+                    before={"state": str(instrument.state)},
+                    after={"state": str(wanted)},
+                    reason=f"calendar of {instrument.venue.mic}",
+                )
             log.info("%s is %s", instrument.symbol, wanted.label.lower())
             changed += 1
     return changed
