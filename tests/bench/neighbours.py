@@ -77,9 +77,7 @@ class Others:
 def sign_in_from(url: str, address: str, email: str, password: str) -> int:
     """Try a password over REST from one loopback address; the status."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(
-        parts.hostname or "", parts.port, timeout=30, source_address=(address, 0)
-    )
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30, source_address=(address, 0))
     try:
         connection.request(
             "POST", "/api/v1/auth/token", json.dumps({"email": email, "password": password}),
@@ -222,7 +220,9 @@ async def socket_flood(url: str, end: float, clients: int = 6) -> Counter[str]:
     async def one() -> None:
         while time.monotonic() < end:
             with contextlib.suppress(OSError, websockets.WebSocketException, TimeoutError):
-                async with websockets.connect(address, compression=None, open_timeout=5, local_addr=(FLOODER, 0)) as socket:
+                async with websockets.connect(
+                    address, compression=None, open_timeout=5, local_addr=(FLOODER, 0)
+                ) as socket:
                     counts["sockets"] += 1
                     while time.monotonic() < end:
                         await socket.send('{"op":"subscribe","topics":["quotes","book:BTC-USD","no:such"]}')

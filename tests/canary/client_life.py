@@ -224,7 +224,10 @@ class Life:
         tries: list[tuple[str, dict[str, Any]]] = [
             ("/api/v1/auth/token", {"json": wrong}),
             ("/api/v1/auth/token", {"json": wrong | {"unknown": values["password"]}}),
-            ("/api/v1/auth/token", {"content": json.dumps(wrong)[:-1], "headers": {"Content-Type": "application/json"}}),
+            (
+                "/api/v1/auth/token",
+                {"content": json.dumps(wrong)[:-1], "headers": {"Content-Type": "application/json"}},
+            ),
             ("/api/v1/auth/token/refresh", {"json": {"refresh": str(values["first refresh token"]) + "x"}}),
             ("/api/v1/auth/register", {"json": {**wrong, "nonsense": "x"}}),
             ("/api/v1/orders", {"json": {}, "headers": {"Authorization": f"Bearer {values['first access token']}"}}),

@@ -62,7 +62,9 @@ class Search:
         for name, secret in secrets.items():
             data = secret.encode() if isinstance(secret, str) else secret
             step = max(1, (len(data) - PIECE) // PIECES)
-            pieces = [data] if len(data) <= 4 * PIECE else [data[at : at + PIECE] for at in range(0, step * PIECES, step)]
+            pieces = (
+                [data] if len(data) <= 4 * PIECE else [data[at : at + PIECE] for at in range(0, step * PIECES, step)]
+            )
             for piece in pieces:
                 self._forms += [(form, name) for form in dresses(piece)]
 

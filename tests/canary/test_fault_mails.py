@@ -42,9 +42,7 @@ def boom(*args: Any, **more: Any) -> None:
     raise RuntimeError("the fault")
 
 
-def test_faults_are_logged_without_secrets_and_not_mailed(
-    logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_are_logged_without_secrets_and_not_mailed(logged: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     user = User.objects.create_user("fault@example.test", PASSWORD, country="GB")
     browser = Client(raise_request_exception=False)
     assert browser.post("/signin", {"email": user.email, "password": PASSWORD}).status_code == 302

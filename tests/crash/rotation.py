@@ -34,7 +34,9 @@ class Fire:
     sealed: int = 0
 
 
-def rotate_under_fire(environment: dict[str, str], folder: Path, *, kills: int, writers: int = 2, batch: int = 50) -> Fire:
+def rotate_under_fire(
+    environment: dict[str, str], folder: Path, *, kills: int, writers: int = 2, batch: int = 50
+) -> Fire:
     """Rotate once, killed ``kills`` times on the way; the ring and the database are those of ``environment``."""
     from brokerage.platform.models import DataKey
 

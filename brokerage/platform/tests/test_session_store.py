@@ -97,6 +97,6 @@ def test_the_cache_runs_nothing_it_reads() -> None:
     assert cache.get("plain") == {"a": [1, "x", None]}
     cache.set("count", 1)
     assert cache.incr("count") == 2
-    with pytest.raises(ValueError, match="Expecting|utf|invalid|decode"):
+    with pytest.raises(ValueError, match=r"Expecting|utf|invalid|decode"):
         JsonSerializer().loads(pickle.dumps(Bomb()))
     assert ran == []
