@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from typing import Any
 
 import uvloop
 
+from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
+
 #: Messages a client may send in one second before its connection is dropped; the rules of docs/streams.md close it far earlier, politely.
 MESSAGES_PER_S = 100
 #: For so long the address gets no socket afterwards.
-PENALTY_S = 5.0
+PENALTY_NS = 5 * NS_PER_S
 ADDRESSES_MAX = 10_000
 
 
@@ -29,12 +30,12 @@ def guard_install() -> None:
     from daphne.utils import parse_x_forwarded_for
     from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
-    shut_out: dict[str, float] = {}
+    shut_out: dict[str, int] = {}
 
     class GuardedProtocol(WebSocketProtocol):  # type: ignore[misc, unused-ignore]
         """Counts messages as they are parsed: the first thing that happens to them."""
 
-        _second = 0.0
+        _second_ns = 0
         _count = 0
         _address = ""
 
@@ -51,21 +52,21 @@ def guard_install() -> None:
                     address,
                 )
             self._address = str(address[0])
-            if shut_out.get(self._address, 0.0) > time.monotonic():
+            if shut_out.get(self._address, 0) > SYSTEM_CLOCK.monotonic_ns():
                 raise ConnectionDeny(code=429, reason="Too many messages")
             return super().onConnect(request)
 
         def onMessage(self, payload: bytes, isBinary: bool) -> None:
-            now = time.monotonic()
-            if now - self._second >= 1.0:
-                self._second, self._count = now, 0
+            now_ns = SYSTEM_CLOCK.monotonic_ns()
+            if now_ns - self._second_ns >= NS_PER_S:
+                self._second_ns, self._count = now_ns, 0
             self._count += 1
             if self._count <= MESSAGES_PER_S:
                 super().onMessage(payload, isBinary)
                 return
             if len(shut_out) >= ADDRESSES_MAX:
                 shut_out.clear()
-            shut_out[self._address] = now + PENALTY_S
+            shut_out[self._address] = now_ns + PENALTY_NS
             # No goodbye: who does not read would keep it waiting while we read on.
             self.dropConnection(abort=True)
 
