@@ -1,7 +1,7 @@
 """The password back end: every password, from a page or a program, is checked here, once, behind the lockout.
 
-An unknown address costs as many hashes and queries as a known one: what is kept of a wrong try is written
-by a job. A frozen user's right password is answered with 2031; a wrong one tells nothing.
+An unknown address costs as many hashes and queries as a known one: what is kept of a wrong try is written by a job. A frozen user's right
+password is answered with 2031; a wrong one tells nothing.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import websockets
 
+from brokerage.kernel.rejects import RejectCode
 from tests.bench.rest_bench import DEMO_EMAIL, DEMO_PASSWORD, Api, cancel_all, percentile, resting_order
 
 BOUND = 3.0
@@ -74,8 +75,8 @@ class Others:
         }
 
 
-def sign_in_from(url: str, address: str, email: str, password: str) -> int:
-    """Try a password over REST from one loopback address; the status."""
+def sign_in_from(url: str, address: str, email: str, password: str) -> tuple[int, int]:
+    """Try a password over REST from one loopback address: status and code of the refusal."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30, source_address=(address, 0))
     try:
@@ -84,10 +85,9 @@ def sign_in_from(url: str, address: str, email: str, password: str) -> int:
             {"Content-Type": "application/json"},
         )  # fmt: skip
         answer = connection.getresponse()
-        answer.read()
-        return answer.status
-    except OSError:
-        return 0
+        return answer.status, json.loads(answer.read()).get("code", 0)
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0, 0
     finally:
         connection.close()
 
@@ -98,12 +98,13 @@ def address_of(number: int) -> str:
 
 
 class Guesser:
-    """Tries passwords until ``tries`` were sent: for the victim, from ever new addresses, the right one among them from ``right_from`` on."""
+    """Tries passwords until ``tries`` were sent, from many addresses, most for one victim; once that is locked, the right one among them."""
 
     def __init__(self, url: str, tries: int, seed: int, addresses: int = ADDRESSES) -> None:
         self.url, self.tries, self.addresses = url, tries, addresses
         self.answers: Counter[int] = Counter()
         self.right_tried = 0
+        self.locked_after = 0
         self._number = 0
         self._lock = threading.Lock()
         self._rng = random.Random(seed)
@@ -123,18 +124,20 @@ class Guesser:
             if number > self.tries:
                 return
             # Once the owner is locked for strangers, even the right password opens nothing.
-            right = number > self.tries // 2 and number % 50 == 0
+            right = self.locked_after > 0 and number % 10 == 0
             email = VICTIM if number % 3 or right else f"nobody{number}@example.test"
-            status = sign_in_from(self.url, address, email, DEMO_PASSWORD if right else f"Wrong-guess-{number}")
+            status, code = sign_in_from(self.url, address, email, DEMO_PASSWORD if right else f"Wrong-guess-{number}")
             with self._lock:
                 self.answers[status] += 1
                 self.right_tried += right
+                if code == RejectCode.SIGN_IN_LOCKED and email == VICTIM and not self.locked_after:
+                    self.locked_after = number
 
 
-def bruteforce(url: str, tries: int, seed: int = 1) -> dict[str, Any]:
+def bruteforce(url: str, tries: int, orders: int = 300, seed: int = 1) -> dict[str, Any]:
     """Attack the victim while another trades and the victim, signed in before, cancels."""
     others, owner = Others(url), Others(url, VICTIM)
-    before = others.measure(lambda count: count >= 300)
+    before = others.measure(lambda count: count >= orders)
     guesser = Guesser(url, tries, seed)
     owned: dict[str, Any] = {}
     watch = threading.Thread(target=lambda: owned.update(owner.measure(lambda _: guesser.done)), daemon=True)
@@ -149,6 +152,7 @@ def bruteforce(url: str, tries: int, seed: int = 1) -> dict[str, Any]:
         "answers": {str(status): count for status, count in sorted(guesser.answers.items())},
         "succeeded": guesser.answers[200],
         "right_password_tried": guesser.right_tried,
+        "locked_after": guesser.locked_after,
         "owner_during": owned,
         "owner_refused": dict(owner.refused),
         **compared(before, during, others),
@@ -166,11 +170,11 @@ def compared(before: dict[str, float], during: dict[str, float], others: Others)
     }
 
 
-def flood(url: str, seconds: float) -> dict[str, Any]:
+def flood(url: str, seconds: float, orders: int = 300) -> dict[str, Any]:
     """One client sends without pause over REST and sockets while another trades."""
     others = Others(url)
     flooder = Others(url, VICTIM)
-    before = others.measure(lambda count: count >= 300)
+    before = others.measure(lambda count: count >= orders)
     end = time.monotonic() + seconds
     counts: Counter[str] = Counter()
     lock = threading.Lock()

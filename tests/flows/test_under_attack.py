@@ -14,8 +14,9 @@ import pytest
 from tests.bench import neighbours
 from tests.live_platform import LivePlatform
 
-TRIES = 900
+TRIES = 400
 SECONDS = 5.0
+BEFORE = 100
 pytestmark = pytest.mark.slow
 
 
@@ -26,15 +27,15 @@ def platform() -> Iterator[LivePlatform]:
 
 
 def test_one_who_floods_does_not_slow_the_others(platform: LivePlatform) -> None:
-    result = neighbours.flood(platform.base, SECONDS)
+    result = neighbours.flood(platform.base, SECONDS, BEFORE)
     print(json.dumps(result))
     assert result["others_refused"] == {}
-    assert result["flood"]["rest 429"] > 0, "the one who floods meets the budget"
+    assert result["flood"]["cut"] > 0, "the one who floods is cut"
     assert result["others_during"]["place_p50_ms"] <= neighbours.BOUND * result["others_before"]["place_p50_ms"]
 
 
 def test_passwords_are_guessed_in_vain_and_the_owner_goes_on(platform: LivePlatform) -> None:
-    result = neighbours.bruteforce(platform.base, TRIES)
+    result = neighbours.bruteforce(platform.base, TRIES, BEFORE)
     print(json.dumps(result))
     assert result["tries"] == TRIES
     assert result["succeeded"] == 0

@@ -200,3 +200,50 @@ async def test_a_server_that_stops_says_when_to_come_back():
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _flooder(port, address, frames):
+    """Send frames without reading; True when the connection was dropped before all were sent."""
+    raw = socket.create_connection(("127.0.0.1", port), source_address=(address, 0))
+    raw.settimeout(3)
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    head = f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+    raw.sendall((head + "Sec-WebSocket-Version: 13\r\n\r\n").encode())
+    status = int(raw.recv(200).split()[1])
+    if status != 101:
+        return status, False
+    data = b'{"op":"ping","n":1}'
+    frame = bytes([0x81, 0x80 | len(data)]) + b"\0\0\0\0" + data
+    try:
+        for sent in range(0, frames, 100):
+            raw.sendall(frame * min(100, frames - sent))
+        while raw.recv(65536):
+            pass
+    except TimeoutError:
+        return status, False
+    except OSError:
+        return status, True
+    finally:
+        raw.close()
+    return status, True
+
+
+@pytest.mark.slow
+async def test_who_floods_is_dropped_and_shut_out_for_a_moment_while_others_stay(server, valkey):
+    _, port = server
+    seen, ready = [], asyncio.Event()
+    task = asyncio.create_task(_healthy(port, seen, ready))
+    async with asyncio.timeout(30):
+        await ready.wait()
+    # A burst within the rules stays.
+    assert await asyncio.to_thread(_flooder, port, "127.0.0.8", 15) == (101, False)
+    begun = time.monotonic()
+    assert await asyncio.to_thread(_flooder, port, "127.0.0.9", 200_000) == (101, True)
+    assert time.monotonic() - begun < 5
+    assert (await asyncio.to_thread(_flooder, port, "127.0.0.9", 1))[0] == 429
+    _publish(valkey, 77)
+    async with asyncio.timeout(10):
+        while 77 not in seen:
+            await asyncio.sleep(0.05)
+    assert not task.done()
+    task.cancel()
