@@ -22,6 +22,7 @@ from brokerage.platform.policy_rules import (
     OWN,
     READ,
     SHARED,
+    SIGNED,
     TRADE,
     Rule,
     key,
@@ -181,7 +182,7 @@ PAGES: dict[str, Row] = {
     "onboarding-step": _PERSON,
     "onboarding-submit": {"POST": user()},
     "onboarding-appeal": {"POST": user()},
-    "kyc-document": {"GET": user(LINK)},
+    "kyc-document": {"GET": user(SIGNED)},
     # Compliance officers
     "kyc-queue": {"GET": _OFFICER},
     "kyc-case": {"GET": _OFFICER},
