@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 
 from accounts.selectors.sessions import SESSION_ID, session_state, sessions_forget
@@ -96,12 +96,12 @@ class PolicyMiddleware:
         if name in REST:
             return None
         row = ROUTES.get(name, {})
-        if not row:
-            log.error("no row of the policy table lets anybody use %s", name)
         rule = row.get(method_of(request.method or ""))
+        if rule is None and row:
+            return HttpResponseNotAllowed([*row])
         if rule is None:
-            # The view names its methods itself, unless nobody may come here at all.
-            rule = NOBODY if not row else next(iter(row.values()))
+            log.error("no row of the policy table lets anybody use %s", name)
+            rule = NOBODY
         try:
             return self._turned_away(request, rule)
         except RejectedError as error:

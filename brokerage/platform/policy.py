@@ -22,6 +22,7 @@ from brokerage.platform.policy_rules import (
     OWN,
     READ,
     SHARED,
+    SIGNED,
     TRADE,
     Rule,
     key,
@@ -196,7 +197,7 @@ PAGES: dict[str, Row] = {
     "entity-step": {"GET": user(OWN), "POST": user(OWN)},
     "entity-submit": {"POST": user(OWN)},
     "entity-appeal": {"POST": user(OWN)},
-    "kyc-document": {"GET": user(LINK)},
+    "kyc-document": {"GET": user(SIGNED)},
     # Compliance officers
     "kyc-queue": {"GET": _OFFICER},
     "kyc-case": {"GET": _OFFICER},

@@ -18,8 +18,10 @@ NOTHING = ""
 LOOK, DEAL, OWN = "account: look", "account: deal", "account: own"
 #: Something that belongs to one person: 404 for everybody else.
 MINE = "mine"
-#: A secret in the address is the right (mailed links, signed links to documents).
+#: A secret in the address is the right (mailed links).
 LINK = "link"
+#: A signed link for one person: refused (403) to everybody else.
+SIGNED = "signed link"
 #: A client, for staff: those of the desks and groups one is assigned to, all for roles without a fence. Others: 404.
 CLIENT = "client"
 #: Something all staff with the permission share.

@@ -14,12 +14,12 @@ from brokerage.platform.policy_rules import (
     APPROVAL,
     CLIENT,
     DEAL,
-    LINK,
     LOOK,
     MINE,
     NONE,
     OWN,
     PERSON,
+    SIGNED,
     STAFF,
     Rule,
 )
@@ -77,7 +77,7 @@ def wanted(actor: Actor, rule: Rule, method: str, target: str, *, rest: bool, st
         # As the owner sees it; what is for staff is not for them.
         actor = Actor("looked at", actor.user, account=actor.account, role_in_theirs="owner")
     if rule.who == ANYBODY:
-        if rule.of == LOOK and actor.user is not None and not actor.signer:
+        if rule.of == LOOK and actor.cookies:
             return _whose(actor, rule, target)
         return ALLOWED
     if actor.user is None or (not rest and not actor.cookies):
@@ -125,6 +125,6 @@ def _whose(actor: Actor, rule: Rule, target: str) -> str:
             actor.may("backoffice.request_account") or actor.may("backoffice.approve_account")
         )
         return ALLOWED if target == "theirs" and sees else NOT_THERE
-    if rule.of == LINK:
-        return ALLOWED
+    if rule.of == SIGNED:
+        return ALLOWED if target == "theirs" and actor.role_in_theirs == "owner" else FORBIDDEN
     return ALLOWED

