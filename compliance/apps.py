@@ -12,6 +12,7 @@ class ComplianceConfig(AppConfig):
     def ready(self) -> None:
         """Hang the sequencer and the engine's anchors into the runners."""
         from brokerage.platform.loops import loop_register
+        from compliance import handlers  # noqa: F401 - registers what the app listens to
         from compliance.audit import anchors, recorder
 
         loop_register("audit", recorder.recorder_turn, every_s=0.25)

@@ -50,8 +50,8 @@ def trading_permission_set(
     return True
 
 
-def entity_permission_set(*, account_id: Any, tier: int, allowed: bool, jurisdiction: str, reason: str) -> bool:
-    """Write what compliance decided about an entity on its account; True when that changed anything. Safe to repeat."""
+def entity_permission_set(*, account_id: Any, tier: int, allowed: bool, jurisdiction: str | None, reason: str) -> bool:
+    """Write what compliance decided about an entity on its account (the jurisdiction unless None); True when that changed anything."""
     with transaction.atomic():
         account = TradingAccount.objects.select_for_update().get(pk=account_id)
         before = {
@@ -59,10 +59,11 @@ def entity_permission_set(*, account_id: Any, tier: int, allowed: bool, jurisdic
             "allowed": account.entity_allowed,
             "jurisdiction": account.entity_jurisdiction,
         }
-        after = {"tier": tier, "allowed": allowed, "jurisdiction": jurisdiction}
+        held = account.entity_jurisdiction if jurisdiction is None else jurisdiction
+        after = {"tier": tier, "allowed": allowed, "jurisdiction": held}
         if before == after:
             return False
-        account.entity_tier, account.entity_allowed, account.entity_jurisdiction = tier, allowed, jurisdiction
+        account.entity_tier, account.entity_allowed, account.entity_jurisdiction = tier, allowed, held
         account.save(update_fields=["entity_tier", "entity_allowed", "entity_jurisdiction"])
         tier_limits_set(user_id=account.owner_id, tier=account.owner.kyc_tier if account.owner else 0)
         record(

@@ -121,12 +121,14 @@ def case_move(
         after={"state": to_state, "tier": case.tier, "policy": case.policy_version, "evidence": evidence},
         reason=reason_code,
     )
+    # Whose rules hold changes with an approval: what was only typed in does not move a client out of theirs.
+    found = case.jurisdiction if to_state == State.APPROVED else None
     if case.account_id:
         entity_permission_set(
             account_id=case.account_id,
             tier=case.tier,
             allowed=may_trade(case),
-            jurisdiction=case.jurisdiction,
+            jurisdiction=found,
             reason=f"kyc_{to_state}",
         )
     else:
@@ -135,7 +137,7 @@ def case_move(
             kyc_tier=case.tier,
             trading_allowed=may_trade(case),
             reason=f"kyc_{to_state}",
-            jurisdiction=case.jurisdiction,
+            jurisdiction=found,
         )
     emit("kyc.case_moved", str(case.pk), {"user": str(case.person.pk), "from": before, "to": to_state})
     enqueue("compliance.tasks.kyc_tell", case_id=str(case.pk), state=to_state)

@@ -16,6 +16,7 @@ from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import record
+from brokerage.platform.problems import ApiProblem
 from compliance.models import KycCase, LivenessCheck
 from compliance.policy import policy
 from compliance.providers.base import ApplicantUnknownError, LivenessResult, ProviderError, Subject
@@ -28,8 +29,8 @@ RUNNING = (State.OPEN, State.PENDING, State.RETRY)
 DAY = timedelta(days=1)
 
 
-def _refuse(needed: str, available: str) -> RejectedError:
-    return RejectedError(RejectCode.LIVENESS_REFUSED, needed=needed, available=available)
+def _refuse(needed: str, available: str, next_step: str | None = None) -> RejectedError:
+    return ApiProblem(RejectCode.LIVENESS_REFUSED, needed=needed, available=available, next_step=next_step)
 
 
 def liveness_last(case: KycCase) -> LivenessCheck | None:
@@ -46,7 +47,7 @@ def liveness_begin(*, case: KycCase) -> LivenessCheck:
     if case.state not in CLIENT_STATES:
         raise RejectedError(RejectCode.KYC_STATE, needed="draft, action required or approved", available=case.state)
     if not identity:
-        raise _refuse("the step “Who you are” first", "not done")
+        raise _refuse("the step “Who you are” first", "not done", "Fill it in at /onboarding/steps/identity.")
     last = liveness_last(case)
     if last is not None and last.state in RUNNING:
         return last

@@ -1,0 +1,38 @@
+"""What compliance listens to: a changed residence changes whose rules hold. Idempotent."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.services.permissions import trading_permission_set
+from accounts.trading_policy import trading_policy
+from brokerage.platform.models import OutboxEvent
+from brokerage.platform.outbox import on
+from compliance.models import KycCase
+from compliance.policy import policy
+from compliance.services.kyc import SYSTEM, State, case_lock, case_move
+
+
+@on("profile.changed")
+def residence_changed(event: OutboxEvent) -> None:
+    """Staff have approved another country: its rules hold from now on; a client of a country not served is restricted."""
+    if "country" not in event.payload.get("fields", ()):
+        return
+    user = User.objects.filter(pk=event.key).first()
+    own = KycCase.objects.filter(user=user).first() if user is not None else None
+    if user is None or own is None:
+        return
+    with transaction.atomic():
+        case = case_lock(own.pk)
+        case.jurisdiction = trading_policy().jurisdiction_of(user.country).code
+        case.save(update_fields=["jurisdiction", "updated_at"])
+        trading_permission_set(
+            user_id=user.pk,
+            kyc_tier=user.kyc_tier,
+            trading_allowed=user.trading_allowed,
+            reason="residence_changed",
+            jurisdiction=case.jurisdiction,
+        )
+        if case.state == State.APPROVED and not policy().served(user.country):
+            case_move(case, State.RESTRICTED, reason_code="not_served", actor=SYSTEM)
