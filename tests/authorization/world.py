@@ -29,8 +29,8 @@ from accounts.models import (
 from accounts.roles import ROLES
 from accounts.selectors.sessions import SESSION_ID, sessions_forget
 from accounts.services.exports import export_build
-from accounts.services.rules import disclosures_accept
 from accounts.services.members import invitation_secret_make
+from accounts.services.rules import disclosures_accept
 from accounts.services.sessions import session_begin
 from accounts.services.step_up import PROOF
 from accounts.services.token_families import family_begin
