@@ -14,7 +14,7 @@ import pytest
 from tests.bench import neighbours
 from tests.live_platform import LivePlatform
 
-TRIES = 400
+TRIES = 240
 SECONDS = 5.0
 BEFORE = 100
 pytestmark = pytest.mark.slow
