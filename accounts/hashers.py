@@ -4,14 +4,17 @@ OWASP's minimum (19 MiB, t=2, p=1) is the floor; the library's default costs eig
 Older kinds of hashes (bcrypt, scrypt, PBKDF2) are accepted and upgraded at the next sign-in.
 
 A web process serves every request from a few threads. Of those at most RUNNING hash at a moment and at most WAITING more wait, no longer than
-WAIT_S; who comes then is told to come back (2013 with Retry-After). However many sign-ins arrive, the other threads are left for trading.
+WAIT_S; who comes then is told to come back (2013 with Retry-After). However many sign-ins arrive, the other threads are left for trading, and
+hashing is done by threads of their own that stand back behind every other when processors are short.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.contrib.auth.hashers import (
@@ -24,7 +27,10 @@ from django.contrib.auth.hashers import (
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
 
-RUNNING = 2
+#: Half of the processors: guessing must leave the others to orders.
+RUNNING = max(1, (os.cpu_count() or 2) // 2)
+#: How far threads that hash stand back behind those that serve.
+NICE = 5
 WAITING = 4
 WAIT_S = 1.5
 RETRY_S = 2
@@ -38,23 +44,17 @@ class HashGate:
         self._lock = threading.Lock()
         self._waiting_max = waiting
         self._wait_s = wait_s
-        self._inside = threading.local()
         self.waiting = 0
         self.refused = 0
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Hash inside of this; ApiProblem 2013 when there is no room. Hashers that call themselves count once."""
-        if getattr(self._inside, "held", False):
-            yield
-            return
+        """Hash inside of this; ApiProblem 2013 when there is no room."""
         if not self._slots.acquire(blocking=False):
             self._wait()
-        self._inside.held = True
         try:
             yield
         finally:
-            self._inside.held = False
             self._slots.release()
 
     def _wait(self) -> None:
@@ -79,18 +79,40 @@ class HashGate:
 gate = HashGate()
 
 
+def _stand_back() -> None:
+    with suppress(OSError):  # where threads have no priorities of their own, hashing goes on as it is
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+_threads = ThreadPoolExecutor(RUNNING, "hash", initializer=_stand_back)
+_hashing = threading.local()
+
+
+def _aside(work: Callable[[], Any]) -> Any:
+    """Do the work on a thread that stands back, in the caller's place in the gate. Hashers that call themselves are there already."""
+
+    def there() -> Any:
+        _hashing.here = True
+        return work()
+
+    if getattr(_hashing, "here", False):
+        return work()
+    with gate.admitted():
+        return _threads.submit(there).result()
+
+
 class Gated:
     """Puts a hasher behind the gate."""
 
     def encode(self, *args: Any, **options: Any) -> str:
         """Hash a password."""
-        with gate.admitted():
-            return super().encode(*args, **options)  # type: ignore[misc, no-any-return]
+        hashed = super().encode  # type: ignore[misc]
+        return str(_aside(lambda: hashed(*args, **options)))
 
     def verify(self, *args: Any, **options: Any) -> bool:
         """Check a password."""
-        with gate.admitted():
-            return super().verify(*args, **options)  # type: ignore[misc, no-any-return]
+        checked = super().verify  # type: ignore[misc]
+        return bool(_aside(lambda: checked(*args, **options)))
 
 
 class CalibratedArgon2PasswordHasher(Gated, Argon2PasswordHasher):
