@@ -98,3 +98,29 @@ class WsClient:
         await self._in.put({"type": "websocket.disconnect", "code": 1001})
         assert self.task is not None
         await asyncio.wait_for(self.task, 5)
+
+
+class BookReader:
+    """Applies the book frames a client was sent, checking the chain."""
+
+    def __init__(self, client: WsClient) -> None:
+        self.client, self.seq, self.bids, self.asks = client, None, {}, {}
+
+    def read(self) -> tuple[dict[str, str], dict[str, str]]:
+        """(bids, asks) as the client knows them now."""
+        for frame in self.client.frames:
+            if frame["type"] != "book":
+                continue
+            if frame["prev"] is None:
+                self.bids, self.asks = {}, {}
+            else:
+                assert frame["prev"] == self.seq
+            self.seq = frame["seq"]
+            for mine, rows in ((self.bids, frame["bids"]), (self.asks, frame["asks"])):
+                for price, qty in rows:
+                    if qty == "0":
+                        del mine[price]
+                    else:
+                        mine[price] = qty
+        self.client.frames = [frame for frame in self.client.frames if frame["type"] != "book"]
+        return self.bids, self.asks

@@ -3,10 +3,8 @@
 Plain ASGI rather than a Channels consumer class: one reader and one writer task per socket, no channel layer, no task per message.
 The ASGI server gives no sign when a client stops reading (daphne buffers without limit), so the client itself must say that it keeps up:
 each ``hb`` is answered with ``{"op": "hb", "n": n}``, and a socket with ``window_bytes`` unanswered gets nothing more until it does.
-
     reader ──on_message──> subclass state ──wake──> writer ──pump──> send      (nobody else ever awaits a client)
     Heart: one timer for all sockets of the loop: heartbeats, missed ones, time limits
-
 Owns origin check, caps, rate limit, heartbeats, flow control, close codes. Leaves topics and messages to ``marketdata/consumers.py`` and
 ``trading/consumers.py``.
 """
@@ -393,8 +391,9 @@ class StreamSocket:
                     await self.pump()
                 if not self.may_send and self._held_ns is None:
                     self._held_ns = SYSTEM_CLOCK.monotonic_ns()
-        except Disconnected:
-            # The other end broke the protocol or went away between two frames: nothing to tell anybody, and nothing for the log.
+        except (
+            Disconnected
+        ):  # the other end broke the protocol or went away between two frames: nothing to tell anybody
             self._gone = True
             self.close(1000)
         except Exception:

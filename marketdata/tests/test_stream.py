@@ -19,7 +19,7 @@ from marketdata.publisher import Publisher
 from marketdata.quality import FeedState
 from marketdata.tests.factories import instrument_ref
 from marketdata.ticks import BUY, SELL, BookChange, StateChange, Trade
-from tests.ws import WsClient
+from tests.ws import BookReader, WsClient
 
 AAA, BBB = 1, 2
 LIMITS = SocketLimits(per_ip=500)
@@ -89,31 +89,6 @@ async def stage(settings, monkeypatch):
             await client.leave()
     await made.hub.close()
     await made.valkey.aclose()
-
-
-class BookReader:
-    """Applies book frames, checking the chain."""
-
-    def __init__(self, client):
-        self.client, self.seq, self.bids, self.asks = client, None, {}, {}
-
-    def read(self):
-        for frame in self.client.frames:
-            if frame["type"] != "book":
-                continue
-            if frame["prev"] is None:
-                self.bids, self.asks = {}, {}
-            else:
-                assert frame["prev"] == self.seq
-            self.seq = frame["seq"]
-            for mine, rows in ((self.bids, frame["bids"]), (self.asks, frame["asks"])):
-                for price, qty in rows:
-                    if qty == "0":
-                        del mine[price]
-                    else:
-                        mine[price] = qty
-        self.client.frames = [frame for frame in self.client.frames if frame["type"] != "book"]
-        return self.bids, self.asks
 
 
 def _trade_ids(client):

@@ -124,7 +124,7 @@ class EngineRuntime:
         self.core = found.core
         self.build_id: str = self.native.build_id()
         self.epoch = next_epoch(self.files, options.journal_dir, found.epoch)
-        log_id = found.log_id or _new_log_id()
+        log_id = found.log_id or secrets.token_bytes(16)
         self.journal = Journal(
             options.journal_dir, files=self.files, crc=self.native.crc32c, log_id=log_id, build_id=self.build_id,
             clock=self.clock, durability=options.durability, segment_size=options.segment_size, low_water=options.low_water,
@@ -313,7 +313,7 @@ class EngineRuntime:
                 self.loop.call_soon(self._linger)
 
     def _linger(self) -> None:
-        """Look for the next request without sleeping for a moment: a sleeping processor costs more than the request (docs/performance.md)."""
+        """Look for the next request without sleeping for a moment: waking costs more than the request (docs/performance.md)."""
         if self.clock.monotonic_ns() < self._linger_until_ns and not self.halted:
             os.sched_yield()  # who would ask may wait for this very processor
             self.loop.call_soon(self._linger)
@@ -428,7 +428,3 @@ class EngineRuntime:
             self.journal.close()
         self.core.close()
         self.lock.release()
-
-
-def _new_log_id() -> bytes:
-    return secrets.token_bytes(16)

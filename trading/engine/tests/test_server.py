@@ -540,21 +540,3 @@ def test_a_journal_damaged_in_the_middle_stops_the_start_with_the_sequence(tmp_p
         )  # fmt: skip
         assert tool.returncode == 4
         assert f"sequence {outcome.cmd_seq}" in tool.stderr
-
-
-def test_an_answer_is_read_however_long_it_takes_alone_or_with_others(tmp_path: Path) -> None:
-    import signal
-    from concurrent.futures import ThreadPoolExecutor
-
-    with EngineProcess(tmp_path / "e") as engine:
-        client = engine.client()
-        list_market(client)
-        assert engine.process is not None
-        for waiting in (1, 4):  # alone the thread looks for its answer first, with others it sleeps at once
-            with ThreadPoolExecutor(waiting) as pool:
-                engine.process.send_signal(signal.SIGSTOP)
-                sent = [pool.submit(client.submit, limit(1, 1, 91, 1, f"late-{waiting}-{i}")) for i in range(waiting)]
-                time.sleep(0.2)
-                engine.process.send_signal(signal.SIGCONT)
-                assert all(isinstance(one.result(), Accepted) for one in sent)
-        assert client._busy == 0
