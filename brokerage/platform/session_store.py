@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.sessions.backends.cached_db import SessionStore as CachedStore
 from django.contrib.sessions.models import Session
-from django.utils import timezone
+from brokerage.kernel.clock import utc_now
 
 #: Twenty bytes as hexadecimal digits: the length of Django's column.
 DIGEST_BYTES = 20
@@ -36,13 +36,13 @@ class SessionStore(CachedStore):  # type: ignore[misc, unused-ignore]
         return self.cache_key_prefix + session_name(await self._aget_or_create_session_key())
 
     def _get_session_from_db(self) -> Any:
-        found = self._named(self.session_key).filter(expire_date__gt=timezone.now()).first()
+        found = self._named(self.session_key).filter(expire_date__gt=utc_now()).first()
         if found is None:
             self._session_key = None
         return found
 
     async def _aget_session_from_db(self) -> Any:
-        found = await self._named(self.session_key).filter(expire_date__gt=timezone.now()).afirst()
+        found = await self._named(self.session_key).filter(expire_date__gt=utc_now()).afirst()
         if found is None:
             self._session_key = None
         return found

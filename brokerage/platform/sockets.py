@@ -391,9 +391,7 @@ class StreamSocket:
                     await self.pump()
                 if not self.may_send and self._held_ns is None:
                     self._held_ns = SYSTEM_CLOCK.monotonic_ns()
-        except (
-            Disconnected
-        ):  # the other end broke the protocol or went away between two frames: nothing to tell anybody
+        except Disconnected:  # the other end broke the protocol or went away between two frames
             self._gone = True
             self.close(1000)
         except Exception:

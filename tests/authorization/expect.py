@@ -75,7 +75,7 @@ def wanted(actor: Actor, rule: Rule, method: str, target: str, *, rest: bool, st
         if rule.step_up:
             return LOOKING
         # As the owner sees it; what is for staff is not for them.
-        actor = Actor("looked at", actor.user, account=actor.account, role_in_theirs="owner")
+        actor = Actor("looked at", actor.user, cookies=actor.cookies, account=actor.account, role_in_theirs="owner")
     if rule.who == ANYBODY:
         if rule.of == LOOK and actor.cookies:
             return _whose(actor, rule, target)

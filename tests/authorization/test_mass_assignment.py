@@ -135,6 +135,11 @@ DECLARED: dict[str, tuple[str, ...]] = {
     "admin:marketdata_instrument_change": (
         "name", "asset_class", "venue_id", "isin", "min_qty", "max_qty", "max_notional", "maker_ppm", "taker_ppm", "margin_ppm", "collar_ppm",
     ),
+    # These ask for nothing but columns of such names, so the act itself is done: a hit answered, a role ended, a desk and a group made.
+    "kyc-hit": ("+", "risk_band", "risk_parts", "risk_score", "updated_at", "decided_by_id", "reason", "state"),
+    "desk-role-end": ("is_staff",),
+    "admin:backoffice_clientgroup_add": ("+",),
+    "admin:backoffice_desk_add": ("+",),
     "admin:backoffice_desk_change": ("name",),
     "admin:backoffice_clientgroup_change": ("name", "desk_id"),
 }  # fmt: skip

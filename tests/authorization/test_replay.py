@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +32,9 @@ from accounts.services.api_keys import api_key_create
 from accounts.services.members import invitation_secret_make
 from accounts.services.sessions import session_begin
 from accounts.services.token_families import family_begin
+from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
+from brokerage.platform import embed, web
 from brokerage.platform.auth import ticket_issue
 from brokerage.platform.policy import ROUTES
 from brokerage.platform.policy_rules import NOTHING, USER, method_of
@@ -49,6 +51,7 @@ from trading.selectors.shapes import order_public_id
 
 #: Doings that end what the rest needs are recorded last, or on something made for them.
 GOOD = {200, 201, 202, 204, 302}
+ENTITY_STEP = "company"
 
 
 @dataclass
@@ -110,7 +113,15 @@ def person(platform: LivePlatform, name: str) -> tuple[Trader, Actor, Actor]:
 
 
 @pytest.fixture(scope="module")
-def recorded(live_platform: LivePlatform) -> Recording:
+def recorded(live_platform: LivePlatform) -> Iterator[Recording]:
+    partners = replace(get_config(), embed_partners=(("partner", ("https://partner.example",)),))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (web, embed):
+            patch.setattr(module, "get_config", lambda: partners)
+        yield _recorded(live_platform)
+
+
+def _recorded(live_platform: LivePlatform) -> Recording:
     trader, page, program = person(live_platform, "anna")
     User.objects.filter(pk=trader.user.pk).update(display_name=SECRET)
     recording = Recording(trader, page, program)
@@ -127,16 +138,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     other = json.loads(do("POST", "/api/v1/orders", body=order).content)["order_id"]
     platform.settle()
     do("POST", "/api/v1/orders/preview", body=order)
-    for name in (
-        "orders",
-        "orders.csv",
-        "executions",
-        "executions.csv",
-        "balances",
-        "ledger",
-        "ledger.csv",
-        "positions",
-    ):
+    for name in "orders orders.csv executions executions.csv balances ledger ledger.csv positions".split():
         do("GET", f"/api/v1/{name}", query=here)
         do("GET", f"/api/v1/{name}")
     do("GET", "/api/v1/executions", query=f"{here}&order_id={placed}")
@@ -222,6 +224,23 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     document = KycDocument.objects.get(case__user=anna)
     do("GET", f"/onboarding/documents/{link_make(document, anna)}")
     do("PUT", "/api/v1/onboarding/steps/bank", body={"holder": "Anna Ely", "iban": "GB29NWBK60161331926819"})
+    # What it may trade; a firm's own onboarding; a frame in a partner's page
+    for query in ("", here):
+        do("GET", "/api/v1/limits", query=query)
+        do("GET", "/account/limits", query=query)
+    do(
+        "POST",
+        "/api/v1/embed-tokens",
+        body={"account": number, "partner": "partner", "origin": "https://partner.example"},
+    )
+    entity = f"/onboarding/entity/{firm.number}"
+    for path in (entity, f"{entity}/status", f"{entity}/steps/{ENTITY_STEP}"):
+        do("GET", path)
+    recording.calls += [
+        Call("POST", f"{entity}/steps/{ENTITY_STEP}", form={}),
+        Call("POST", f"{entity}/submit", form={}),
+        Call("POST", f"{entity}/appeal", form={"text": "Please look again at what was sent."}),
+    ]
     # The export of everything
     do("POST", "/profile/export/new", form={})
     export = DataExport.objects.get(user=anna)
