@@ -11,6 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import CharField, OuterRef, Value
+from django.db.models.functions import Cast, Concat
+
 from accounts.models import DisclosureAcceptance, TradingAccount, TradingAccountMember, User
 from accounts.trading_policy import ClientRules, trading_policy
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
@@ -61,26 +65,31 @@ _cache: dict[UUID, tuple[int, tuple[AccountRef, ...]]] = {}
 _numbers: dict[int, str] = {}
 
 
+def _accepted() -> ArraySubquery:
+    """The warnings an account's owner has accepted, ``code@version`` each, in the query that reads the account."""
+    tag = Concat("code", Value("@"), Cast("version", CharField()))
+    return ArraySubquery(
+        DisclosureAcceptance.objects.filter(user_id=OuterRef("owner_id")).order_by().annotate(tag=tag).values("tag")
+    )
+
+
 def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     """The user's own accounts, then those shared with them, by number."""
     now_ns = SYSTEM_CLOCK.monotonic_ns()
     known = _cache.get(user_id)
     if known is not None and now_ns - known[0] <= MAX_AGE_NS:
         return known[1]
-    owned = TradingAccount.objects.filter(owner_id=user_id).select_related("owner", "parent")
+    accounts = TradingAccount.objects.annotate(accepted=_accepted()).select_related("owner", "parent")
+    owned = accounts.filter(owner_id=user_id)
     rows = [(row, str(TradingAccountMember.Role.OWNER)) for row in owned]
     mine = {row.pk for row, _ in rows}
-    for member in TradingAccountMember.objects.filter(user_id=user_id).select_related(
-        "account__owner", "account__parent"
-    ):
-        if member.account_id not in mine:
-            rows.append((member.account, str(member.role)))
-    accepted: dict[UUID, set[str]] = {}
-    owners = {row.owner_id for row, _ in rows}
-    for owner, code, version in DisclosureAcceptance.objects.filter(user_id__in=owners).values_list(
-        "user_id", "code", "version"
-    ):
-        accepted.setdefault(owner, set()).add(f"{code}@{version}")
+    of = dict(
+        TradingAccountMember.objects.filter(user_id=user_id)
+        .exclude(account_id__in=mine)
+        .values_list("account_id", "role")
+    )
+    rows += [(row, str(of[row.pk])) for row in accounts.filter(pk__in=of)] if of else []
+    accepted = {row.owner_id: set(row.accepted) for row, _ in rows}  # type: ignore[attr-defined]
     refs = {row.pk: _ref(row, role, accepted) for row, role in rows}
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
     with _lock:

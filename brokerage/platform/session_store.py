@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.sessions.backends.cached_db import SessionStore as CachedStore
 from django.contrib.sessions.models import Session
+
 from brokerage.kernel.clock import utc_now
 
 #: Twenty bytes as hexadecimal digits: the length of Django's column.

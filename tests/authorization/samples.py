@@ -71,6 +71,8 @@ class Request:
 
 
 def _value(name: str, route: str, world: World, target: str, account: str) -> Any:
+    if route == "entity-step" and name == "name":
+        return "company"
     if name == "number":
         return account
     if name == "token":

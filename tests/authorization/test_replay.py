@@ -138,7 +138,16 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     other = json.loads(do("POST", "/api/v1/orders", body=order).content)["order_id"]
     platform.settle()
     do("POST", "/api/v1/orders/preview", body=order)
-    for name in "orders orders.csv executions executions.csv balances ledger ledger.csv positions".split():
+    for name in [
+        "orders",
+        "orders.csv",
+        "executions",
+        "executions.csv",
+        "balances",
+        "ledger",
+        "ledger.csv",
+        "positions",
+    ]:
         do("GET", f"/api/v1/{name}", query=here)
         do("GET", f"/api/v1/{name}")
     do("GET", "/api/v1/executions", query=f"{here}&order_id={placed}")
@@ -181,15 +190,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         "/security/email",
     ):
         do("GET", path)
-    passkey = Passkey.objects.create(
-        user=anna,
-        name=SECRET,
-        confirmed=False,
-        credential_id=b"a",
-        public_key=b"k",
-        rp_id="testserver",
-        created_at=utc_now(),
-    )
+    passkey = _passkey(anna, b"a")
     # Accounts of several people
     do("POST", "/accounts/new", form={"kind": "entity", "name": "Ely Holdings", "lei": ""})
     firm = TradingAccount.objects.get(name="Ely Holdings")
@@ -257,15 +258,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     do("POST", f"/security/passkeys/{passkey.uid}/remove", form={})
     # The same with ids of things that live on, for the replay to try to end.
     living = session_begin(user=anna, method="password", ip="127.0.0.1", user_agent="")
-    again = Passkey.objects.create(
-        user=anna,
-        name=SECRET,
-        confirmed=False,
-        credential_id=b"b",
-        public_key=b"k",
-        rp_id="testserver",
-        created_at=utc_now(),
-    )
+    again = _passkey(anna, b"b")
     recording.calls += [
         Call("DELETE", f"/api/v1/orders/{placed}", here),
         Call("DELETE", f"/api/v1/orders/{placed}"),
@@ -279,6 +272,11 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         Call("POST", f"/security/passkeys/{again.uid}/remove", form={}),
     ]
     platform.settle()
+
+
+def _passkey(user: User, credential: bytes) -> Passkey:
+    fixed = {"confirmed": False, "public_key": b"k", "rp_id": "testserver", "created_at": utc_now()}
+    return Passkey.objects.create(user=user, name=SECRET, credential_id=credential, **fixed)
 
 
 def _export_made(export: DataExport) -> None:

@@ -81,5 +81,5 @@ def test_a_removed_member_sees_nothing(people: dict[str, Trader]) -> None:
     from trading.consumers import _identify
 
     with pytest.raises(RejectedError) as gone:
-        _identify({"ticket": ticket.json()["ticket"]})
+        _identify({"ticket": ticket.json()["ticket"]}, "127.0.0.1")
     assert gone.value.code == 2014

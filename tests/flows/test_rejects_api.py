@@ -96,7 +96,7 @@ def state(platform: LivePlatform, scope: HaltScope, value: TradingState, **whom:
         ("no symbol", order(symbol=...), 400, 1016, "symbol"),
         ("no quantity", order(qty=...), 400, 1016, "qty"),
         ("unknown instrument", order(symbol="NOPE-USD"), 422, 3001, "symbol"),
-        ("above the value of one order", order(qty="99999999"), 422, 4003, None),
+        ("above what is left of the day", order(qty="99999999"), 422, 7021, None),
         ("off the lot", order(symbol="EUR-USD", qty="1500", price="1.08"), 422, 3012, "qty"),
         ("not enough money", order(qty="1000"), 422, 4001, None),
         ("not enough to sell", order(side="sell", qty="11"), 422, 4001, None),
