@@ -65,13 +65,17 @@ def url_routes(rows: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
             yield path, row
 
 
+#: What the schema does not show: addresses that are nowhere, and the vendor's signed messages.
+NOT_FOR_CLIENTS = {"api-unknown", "api-onboarding-webhook"}
+
+
 @lru_cache(maxsize=1)
 def operations() -> dict[str, dict[str, str]]:
     """``"GET /api/v1/orders"`` → what a key needs for it (``scope``) and the budget it counts in, as the policy and the views have them."""
     found = {}
     for path, row in url_routes(get_resolver().url_patterns):
         rules = REST.get(row.name or "")
-        if not path.startswith(API) or rules is None:
+        if not path.startswith(API) or rules is None or row.name in NOT_FOR_CLIENTS:
             continue
         shown = _CONVERTER.sub(r"{\1}", path)
         scopes = getattr(getattr(row.callback, "view_class", None), "throttle_scopes", {})

@@ -234,6 +234,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         "/api/v1/embed-tokens",
         body={"account": number, "partner": "partner", "origin": "https://partner.example"},
     )
+    do("POST", "/account/limits", query=here, form={"code": "nothing-like-it"})
     entity = f"/onboarding/entity/{firm.number}"
     for path in (entity, f"{entity}/status", f"{entity}/steps/{ENTITY_STEP}"):
         do("GET", path)
