@@ -183,6 +183,22 @@ def _fresh_caches(request: pytest.FixtureRequest) -> None:
         forget_caches()
 
 
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches that do not age during the test, so that the queries counted are those of the work itself."""
+    from accounts.selectors import access, sessions
+    from brokerage.platform import auth
+    from marketdata.selectors import instruments
+
+    for module, name in (
+        (access, "MAX_AGE_NS"),
+        (auth, "USER_AGE_NS"),
+        (instruments, "MAX_AGE_NS"),
+        (sessions, "CACHE_NS"),
+    ):
+        monkeypatch.setattr(module, name, 10**15)
+
+
 @pytest.fixture(scope="module")
 def live_engine() -> Iterator[LiveEngine]:
     """An engine on an empty journal."""

@@ -133,6 +133,7 @@ def test_search_finds_by_number_name_and_address_and_pages_are_bounded(account: 
     assert len(rest.context["rows"]) == 1
 
 
+@pytest.mark.usefixtures("remembered")
 def test_the_list_and_a_client_keep_their_query_budget(
     account: TradingAccount, django_assert_max_num_queries: Any
 ) -> None:

@@ -120,6 +120,7 @@ def test_filters_that_cannot_be_read_are_told(client, officer, trail, query):  #
         assert client.get(f"/compliance/audit/{path}?{query}").status_code == 400
 
 
+@pytest.mark.usefixtures("remembered")
 def test_search_asks_the_database_a_fixed_number_of_times(client, officer, trail, django_assert_max_num_queries):  # noqa: F811
     people = [client_make() for _ in range(8)]
     for person in people:
@@ -248,6 +249,7 @@ def test_the_proof_of_a_record_and_an_export_with_proofs_pass_the_stand_alone_ve
     assert run("proofs", "proofs.jsonl") == 2
 
 
+@pytest.mark.usefixtures("remembered")
 def test_many_proofs_cost_a_fixed_number_of_questions(client, officer, trail, django_assert_max_num_queries):  # noqa: F811
     acts(300)
     trail.drain()

@@ -61,6 +61,7 @@ def test_the_queue_is_by_risk_then_age_and_is_paged(client: Client, officer: Use
     assert client.get("/compliance/kyc?view=nonsense&page=99").status_code == 200
 
 
+@pytest.mark.usefixtures("remembered")
 def test_the_queue_asks_the_database_a_fixed_number_of_times(
     client: Client, officer: User, django_assert_max_num_queries
 ) -> None:  # type: ignore[no-untyped-def]

@@ -34,14 +34,3 @@ def price(live_platform: LivePlatform) -> Decimal:
     live_platform.engine.client.submit(commands.mass_cancel())
     row = Instrument.objects.get(symbol=SYMBOL)
     return row.reference_price * row.tick_size.normalize()
-
-
-@pytest.fixture
-def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches that do not age during the test, so that the queries counted are those of the work itself."""
-    from accounts.selectors import access
-    from brokerage.platform import auth
-    from marketdata.selectors import instruments
-
-    for module, name in ((access, "MAX_AGE_NS"), (auth, "USER_AGE_NS"), (instruments, "MAX_AGE_NS")):
-        monkeypatch.setattr(module, name, 10**15)

@@ -71,6 +71,7 @@ def test_an_order_page_opens_but_takes_no_post(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("model", ["trading/order", "trading/execution", "accounts/ledgerentry", "accounts/balance"])
+@pytest.mark.usefixtures("remembered")
 def test_a_list_page_stays_within_its_query_budget(
     admin: Client, model: str, django_assert_max_num_queries: object
 ) -> None:

@@ -139,6 +139,7 @@ def test_an_unknown_instrument_is_404_everywhere() -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, 2014)
 
 
+@pytest.mark.usefixtures("remembered")
 def test_reference_data_costs_no_query_once_loaded(django_assert_num_queries: Any) -> None:
     get("instruments")
     with django_assert_num_queries(0):
