@@ -9,5 +9,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = 0
 # Hashing is tested with the real hasher where it is the subject; elsewhere 250 ms a user would only slow the run.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", "accounts.hashers.CalibratedArgon2PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# Files are looked for when asked for, not listed by each of the thousands of test clients.
+WHITENOISE_AUTOREFRESH = True
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True

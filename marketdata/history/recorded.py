@@ -84,8 +84,10 @@ def _path(source: RecordedSource) -> Path:
 
 
 def _day(text: str) -> int:
-    layout = "%m/%d/%Y" if "/" in text else "%Y-%m-%d"
-    return int(datetime.strptime(text, layout).replace(tzinfo=UTC).timestamp())
+    if "/" in text:
+        month, day, year = text.split("/")
+        return int(datetime(int(year), int(month), int(day), tzinfo=UTC).timestamp())
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
 def recorded_bars(symbol: str) -> Iterator[RecordedBar]:

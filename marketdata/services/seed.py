@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
 
 from django.db import transaction
 
@@ -77,7 +78,9 @@ LISTINGS = (
 )
 
 
+@cache
 def _last_close(symbol: str) -> Decimal:
+    # Of packages that are locked: the answer does not change while a process runs.
     return max(recorded_bars(symbol), key=lambda bar: bar.open_time).close
 
 
