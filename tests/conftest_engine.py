@@ -17,7 +17,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 60.0
@@ -359,18 +360,6 @@ def live_market(live_platform: LivePlatform, live_database: str) -> Iterator[Chi
         yield market
     finally:
         market.stop()
-
-
-def free_port(low: int = 18850, high: int = 18899) -> int:
-    """A free loopback port below the ephemeral range."""
-    for port in range(low, high):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
 
 
 @dataclass

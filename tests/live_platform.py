@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,18 +14,10 @@ from pathlib import Path
 from types import TracebackType
 
 from brokerage.launch.embedded import EmbeddedServers
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 240.0
-
-
-def free_port() -> int:
-    """A free port below the ephemeral range: a client that reconnects to a dead one can never reach itself."""
-    for port in range(18700, 18800):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise SystemExit("no free port between 18700 and 18800")
 
 
 class LivePlatform:

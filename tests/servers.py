@@ -1,7 +1,8 @@
 """Early pytest plugin (``-p tests.servers``): real PostgreSQL and Valkey for the run.
 
 Loaded before Django's settings, because they need the addresses. Servers given by DATABASE_URL/REDIS_URL are used as they are; else an
-embedded pair of this run's own is started below ``var/test`` and removed afterwards, so that several runs can go on side by side.
+embedded pair of this run's own is started below ``var/test`` and removed afterwards, so that several runs can go on side by side. Each worker of
+``pytest -n`` has a pair of its own as well: what is published in Valkey reaches all its databases.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ _servers: EmbeddedServers | None = None
 
 os.environ["BROKERAGE_ENV"] = "test"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "brokerage.settings")
-_given = bool(os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"))
+#: Set by this module: the addresses in the environment are those of the process that started this one, not somebody's servers.
+OURS = "TEST_SERVERS_EMBEDDED"
+_given = bool(os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")) and OURS not in os.environ
 _base = ROOT / "var" / "test" / str(os.getpid())
 if not _given:
-    # Workers of pytest-xdist inherit the controller's addresses and never come here.
+    os.environ[OURS] = "1"
     _servers = EmbeddedServers(_base / "servers", database="brokerage", fast=True)
     os.environ["DATABASE_URL"] = _servers.database_url
     os.environ["REDIS_URL"] = _servers.redis_url
@@ -47,9 +50,10 @@ def _remove() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers, in the controlling process only."""
-    if _servers is not None and not hasattr(config, "workerinput"):
-        _remove_left_overs()
+    """Start the servers, in each process that runs tests."""
+    if _servers is not None and not _hands_out(config):
+        if not hasattr(config, "workerinput"):
+            _remove_left_overs()
         # A run that is told to stop (a CI job's time limit) must leave no server behind: SIGTERM acts like Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -62,5 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers and remove their data."""
-    if _servers is not None and not hasattr(config, "workerinput"):
+    if _servers is not None and not _hands_out(config):
         _remove()
+
+
+def _hands_out(config: pytest.Config) -> bool:
+    """This process gives tests to workers and runs none itself."""
+    return not hasattr(config, "workerinput") and bool(config.getoption("numprocesses", None))

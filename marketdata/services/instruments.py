@@ -45,7 +45,8 @@ def instrument_derive(instrument: Instrument) -> None:
 def instrument_save(instrument: Instrument) -> Instrument:
     """Check, derive, save and record who did it; emits ``instrument.changed`` so that the engine hears of it."""
     instrument_derive(instrument)
-    instrument.full_clean()
+    # Constraints are checked by the database in the same transaction, and by the form before; asking it here is a query for each.
+    instrument.full_clean(validate_constraints=False)
     with transaction.atomic():
         known = Instrument.objects.select_for_update().filter(pk=instrument.pk).first() if instrument.pk else None
         before = _terms(known) if known else None

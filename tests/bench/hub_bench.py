@@ -27,6 +27,8 @@ from typing import Any
 
 import redis
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
 QUOTE = {
@@ -111,15 +113,6 @@ def rss_kb(pid: int) -> int:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines()
         if line.startswith("VmRSS")
     )
-
-
-def free_port() -> int:
-    """A free port of ours."""
-    for port in range(18900, 18950):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise SystemExit("no free port between 18900 and 18949")
 
 
 async def measure(port: int, pid: int, valkey: redis.Redis, sockets: int, rounds: int) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from playwright.sync_api import expect
 
 from accounts.services.api_keys import api_key_create, api_key_revoke
 from tests.browser.conftest import Site
-from tests.conftest_engine import LiveWeb, Trader, free_port
+from tests.conftest_engine import LiveWeb, Trader
+from tests.ports import free_port
 from tests.streams.test_ended_credentials import signed
 
 
@@ -40,7 +41,7 @@ class Pages:
                 self.end_headers()
                 self.wfile.write(body)
 
-        server = ThreadingHTTPServer(("127.0.0.1", free_port(18950, 18990)), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
         # Not "localhost" against "127.0.0.1" only: a site of its own, so that cookies of ours are third-party there.
         self.origin = f"http://localhost:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()

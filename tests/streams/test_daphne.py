@@ -17,7 +17,8 @@ import pytest
 import redis
 import websockets
 
-from tests.bench.hub_bench import free_port, rss_kb
+from tests.bench.hub_bench import rss_kb
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STALLED, HEALTHY = 5, 3
