@@ -31,6 +31,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from tests.caches import forget_caches, remembered  # noqa: F401 - a fixture of every test
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,48 +157,11 @@ def empty_tables() -> None:
     forget_caches()
 
 
-def forget_caches() -> None:
-    """Drop what processes remember of rows."""
-    from accounts.selectors.access import accounts_forget
-    from brokerage.platform.auth import users_forget
-    from brokerage.platform.crypto import keyring_forget
-    from brokerage.platform.valkey import get_valkey
-    from marketdata.selectors.instruments import reference_forget
-    from trading.services import order_cache
-
-    order_cache._rows.clear()
-    # All tests come from one address: what one used up must not refuse the next.
-    budgets = list(get_valkey().scan_iter("th:*"))
-    if budgets:
-        get_valkey().delete(*budgets)
-    accounts_forget()
-    users_forget()
-    # A flushed database counts its keys from one again.
-    keyring_forget()
-    reference_forget()
-
-
 @pytest.fixture(autouse=True)
 def _fresh_caches(request: pytest.FixtureRequest) -> None:
     """Rows of one test are not another's; modules on the live platform keep theirs."""
     if "django_db_setup" in request.fixturenames and "live_platform" not in request.fixturenames:
         forget_caches()
-
-
-@pytest.fixture
-def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches that do not age during the test, so that the queries counted are those of the work itself."""
-    from accounts.selectors import access, sessions
-    from brokerage.platform import auth
-    from marketdata.selectors import instruments
-
-    for module, name in (
-        (access, "MAX_AGE_NS"),
-        (auth, "USER_AGE_NS"),
-        (instruments, "MAX_AGE_NS"),
-        (sessions, "CACHE_NS"),
-    ):
-        monkeypatch.setattr(module, name, 10**15)
 
 
 @pytest.fixture(scope="module")

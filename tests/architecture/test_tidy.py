@@ -27,7 +27,7 @@ LONG_FILES: dict[str, int] = {
     "native/src/snapshot.c": 403,
     "native/tests/streams.py": 415,
     "native/tests/test_reference_orders.py": 698,
-    "trading/engine/runtime.py": 430,
+    "trading/engine/runtime.py": 427,
     "trading/engine/tests/test_runtime.py": 421,
     "trading/engine/tests/test_server.py": 542,
     "trading/projection/market_runner.py": 433,

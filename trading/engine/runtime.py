@@ -99,7 +99,6 @@ class EngineRuntime:
         self._pending_commands = 0
         self._queries: deque[Callable[[], None]] = deque()
         self._inflight: Batch | None = None
-        self._requests: list[Request] = []
         self._scheduled = False
         self._alone = True
         self._lingering = False
@@ -303,7 +302,8 @@ class EngineRuntime:
         if self.options.durability == "fdatasync" and self._pending:
             self._next_batch()
         self._answer(batch)
-        self.events.append(self.epoch, batch.first_seq, batch.count, batch.commands, batch.events)
+        # One turn later, before anything else is read: the answers leave first, and nobody waits while the feed is told.
+        self.loop.call_soon(self.events.append, self.epoch, batch.first_seq, batch.count, batch.commands, batch.events)
         if self._inflight is None and (self._pending or self._queries):
             self._schedule()
         elif batch.entries:
@@ -376,12 +376,8 @@ class EngineRuntime:
                 # Not fatal: the journal has everything. Tried again after the next interval.
                 log.error("snapshot at %d failed: %s", info.cmd_seq, error)
             else:
-                log.info(
-                    "snapshot at %d, %d bytes, %d ms",
-                    info.cmd_seq,
-                    len(state),
-                    (self.clock.monotonic_ns() - begun) // 1_000_000,
-                )
+                took_ms = (self.clock.monotonic_ns() - begun) // 1_000_000
+                log.info("snapshot at %d, %d bytes, %d ms", info.cmd_seq, len(state), took_ms)
             self.loop.call_soon_threadsafe(done)
 
         def done() -> None:
@@ -409,6 +405,7 @@ class EngineRuntime:
             if (self._inflight is None and not self._pending) or self.halted:
                 break
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # the feed hears of the last batch
         await self.events.close()
         if self.options.durability == "fdatasync":
             await self.loop.run_in_executor(None, self.writer.stop)

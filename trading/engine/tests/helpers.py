@@ -109,6 +109,7 @@ async def list_market(runtime: EngineRuntime) -> None:
         *(commands.deposit(account, asset, 10**12, f"d{asset}") for account in (1, 2, 3) for asset in (1, 2)),
     )
     assert all(isinstance(outcome, Accepted) for outcome in done)
+    await asyncio.sleep(0)  # the feed is told one turn after the answer
 
 
 def order(
