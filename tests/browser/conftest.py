@@ -25,6 +25,7 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 360, "height": 740}
+WAIT_MS = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,7 +65,10 @@ class Site:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     """One browser for the browser tests, gone before others begin: its driver keeps an event loop running in this thread."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    # How long is waited for what will come says nothing of a page's speed: the machine may be doing other work.
+    expect.set_options(timeout=WAIT_MS)
 
     try:
         path = find_chromium()
@@ -123,7 +127,7 @@ def open_page(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
     def make(size: dict[str, int] | None = None, **options: Any) -> Any:
         size = size or DESK
         context = chromium.new_context(base_url=site.url, viewport=size, has_touch=size == PHONE, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         tab = context.new_page()
         tab.on("pageerror", lambda error: complaints.append(f"{tab.url}: {error}"))

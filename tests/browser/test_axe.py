@@ -34,7 +34,7 @@ from compliance.audit.recorder import Recorder
 from compliance.models import AuditEntry, KycCase
 from compliance.selectors.checklist import STEPS
 from compliance.services.kyc import case_open
-from tests.browser.conftest import DESK, PHONE, Site
+from tests.browser.conftest import DESK, PHONE, WAIT_MS, Site
 from tests.browser.test_pages import AXE, too_wide
 from tests.conftest_engine import Trader
 
@@ -244,7 +244,7 @@ def looked(chromium: Any, site: Site) -> Looked:
     for who, (cookie, pages) in people.items():
         # Motion would be measured half way; the house's pages have none then.
         context = chromium.new_context(base_url=site.url, viewport=DESK, reduced_motion="reduce")
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(WAIT_MS)
         if cookie:
             context.add_cookies([{"name": "sessionid", "value": cookie, "url": site.url}])
         tab = context.new_page()

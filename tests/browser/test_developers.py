@@ -28,14 +28,14 @@ def trader(site: Site) -> Trader:
 def opened(tab: Any, operation: str = "") -> Any:
     """The page with its operations drawn, at one of them."""
     tab.goto(f"/developers#{operation}" if operation else "/developers")
-    tab.wait_for_selector("#op-list [data-op]", timeout=20_000)
+    tab.wait_for_selector("#op-list [data-op]")
     return tab
 
 
 def answer(tab: Any, status: str) -> dict[str, Any]:
     """Send what is filled in; the document that came back."""
     tab.click("#op-send")
-    expect(tab.locator("[data-f=status]")).to_contain_text(status, timeout=10_000)
+    expect(tab.locator("[data-f=status]")).to_contain_text(status)
     return json.loads(tab.inner_text("[data-f=body] code"))
 
 

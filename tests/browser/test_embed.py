@@ -139,7 +139,7 @@ def test_a_token_is_used_once_and_a_revoked_key_empties_the_frame(
     expect(again.locator("#state")).to_contain_text("used before")
     assert second.evaluate("window.said").pop() == [site.url, {"type": "brokerage:refused", "code": 2010}]
     api_key_revoke(user=trader.user, id=own[0].pk)
-    expect(frame.locator("#state")).to_contain_text("Signed out", timeout=15_000)
+    expect(frame.locator("#state")).to_contain_text("Signed out")
     expect(frame.locator("#shown")).to_be_hidden()
     tab.complaints[:] = [line for line in tab.complaints if "status of 401" not in line]
 

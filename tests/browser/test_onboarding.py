@@ -118,7 +118,7 @@ def test_a_client_onboards_and_trades(open_page: Callable[..., Any], site: Site,
     fill(tab, "Newman")
     tab.goto("/onboarding")
     tab.get_by_role("button", name="Submit for checking").click()
-    expect(tab.locator("[data-case-state]")).to_have_text("Approved", timeout=30_000)
+    expect(tab.locator("[data-case-state]")).to_have_text("Approved")
     expect(tab.locator("main")).to_contain_text("You are verified: Basic")
     order = site.order(trader, symbol="ETH-USD", side="buy", price="2000", qty="0.1")
     assert order["status"] == "new"
@@ -133,7 +133,7 @@ def test_an_officer_approves_what_needed_a_look(
     fill(client, "Consider")
     upload(client)
     client.get_by_role("button", name="Submit for checking").click()
-    expect(client.locator("[data-case-state]")).to_have_text("With an officer", timeout=30_000)
+    expect(client.locator("[data-case-state]")).to_have_text("With an officer")
     tab = open_page()
     officer_in(tab, officer)
     tab.get_by_role("link", name="cora").click()

@@ -161,5 +161,5 @@ def test_the_administration_and_the_api_documentation_keep_the_policy(open_page:
     # The side bar is drawn by the maker's script: it runs under the policy.
     assert tab.locator("#nav-sidebar, [x-data]").count() > 0
     tab.goto("/api/docs")
-    tab.wait_for_selector(".opblock", timeout=15_000)
+    tab.wait_for_selector(".opblock")
     assert missing == []
