@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 STAMPS := var/stamps
+# Processes that test side by side, each with servers of its own; servers given by DATABASE_URL are used by one.
+WORKERS ?= 2
 
 .PHONY: help setup run test check audit fmt bench screenshots lock clean core
 
@@ -37,7 +39,7 @@ run: setup
 
 test: setup
 	@$(MAKE) --no-print-directory -C native test
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q $(if $(DATABASE_URL),,-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 check: setup
 	@$(PY) -m ruff check .
