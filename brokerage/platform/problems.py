@@ -87,6 +87,12 @@ def problem_document(problem: RejectedError, request_id: str) -> dict[str, Any]:
     return document
 
 
+def refusal_text(error: RejectedError) -> str:
+    """What was refused and what to do next, as a page or a form says it."""
+    document = problem_document(error, "-")
+    return f"{document['detail']} {document['next_step']}"
+
+
 def problem_response(problem: RejectedError) -> HttpResponse:
     """The document as an answer, with Retry-After and WWW-Authenticate where they belong."""
     document = problem_document(problem, current_request_id())
