@@ -49,10 +49,6 @@ class PortalForm(forms.Form):
                 if name in self.fields:
                     self.fields[name].widget.attrs["aria-invalid"] = "true"
 
-    def first_error_field(self) -> str:
-        """Name of the first field with an error, where the focus goes."""
-        return next((name for name in self.fields if name in self.errors), "")
-
 
 class SignInForm(PortalForm):
     """E-mail and password."""

@@ -64,12 +64,6 @@ class EmbedTokenBody(StrictSerializer):
     account = StrictText(max_length=12, required=False, help_text="Account number; the first account when left out.")
 
 
-class AccountQuery(StrictSerializer):
-    """Selects one of several accounts."""
-
-    account = StrictText(max_length=12, required=False, help_text="Account number; the first account when left out.")
-
-
 class NoQuery(StrictSerializer):
     """No parameter at all."""
 
