@@ -29,6 +29,12 @@ def country_choices() -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1)
+def country_codes() -> frozenset[str]:
+    """Return the codes of every country."""
+    return frozenset(code for code, _ in country_choices())
+
+
+@lru_cache(maxsize=1)
 def time_zone_choices() -> list[tuple[str, str]]:
     """Return the IANA zones people live in, by name; empty means the browser's own."""
     names = sorted(

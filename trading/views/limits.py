@@ -45,7 +45,7 @@ def limits(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("product", "")
     texts: dict[str, dict[str, object]] = {}
     for row in shown["products"] if shown else []:
-        if row["refused"] in (7022, 7023, 7025):
+        if row["refused"] in (7022, 7023, 7025, 7029):
             continue
         for item in row["disclosures"]:
             text = trading_policy().disclosures[item["code"]]
