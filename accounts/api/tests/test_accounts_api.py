@@ -217,3 +217,18 @@ def test_the_time_is_now() -> None:
     answer = call("GET", "time").json()
     assert abs(parse_rfc3339(answer["time"]) - SYSTEM_CLOCK.now_ns()) < 60 * 10**9
     assert int(answer["time_ns"]) // 1000 == parse_rfc3339(answer["time"]) // 1000
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\x7fé"]
+)
+@pytest.mark.parametrize("path", ["onboarding/submit", "onboarding/documents", "disclosures"])
+def test_a_browsers_form_without_its_boundary_cannot_be_read(user: User, path: str, content_type: str) -> None:
+    # Looking for the form's protection token reads the form before anything of ours does.
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(user)
+    browser.cookies["csrftoken"] = "f" * 32
+    answer = browser.generic(
+        "POST", f"/api/v1/{path}", b"x", content_type=content_type, headers={"X-CSRFToken": "f" * 32}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, 1001)
