@@ -29,6 +29,12 @@ def country_choices() -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1)
+def country_codes() -> frozenset[str]:
+    """Return the codes of every country."""
+    return frozenset(code for code, _ in country_choices())
+
+
+@lru_cache(maxsize=1)
 def time_zone_choices() -> list[tuple[str, str]]:
     """Return the IANA zones people live in, by name; empty means the browser's own."""
     names = sorted(
@@ -48,10 +54,6 @@ class PortalForm(forms.Form):
             for name in self.errors:
                 if name in self.fields:
                     self.fields[name].widget.attrs["aria-invalid"] = "true"
-
-    def first_error_field(self) -> str:
-        """Name of the first field with an error, where the focus goes."""
-        return next((name for name in self.fields if name in self.errors), "")
 
 
 class SignInForm(PortalForm):

@@ -80,7 +80,7 @@ class UserSessionMiddleware:
 class PolicyMiddleware:
     """The door of every page: what its row in the one table asks, before any view is reached. A route without a row is closed.
 
-    REST has a door of its own (``policy.api_demand``), because who calls is known there only after the body was begun.
+    REST has a door of its own (``policy_doors.api_demand``), because who calls is known there only after the body was begun.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+#: Of every amount in the tables.
+CURRENCY = "USD"
 PATH = Path(__file__).parent / "data" / "trading_policy.json"
 
 

@@ -206,16 +206,21 @@ def live_database(_live_test_database: None, django_db_blocker: Any) -> Iterator
         connections.close_all()
 
 
-@pytest.fixture(scope="module")
-def live_projection(live_engine: LiveEngine, live_database: str) -> Iterator[Child]:
-    """A projector that follows the engine into the test database."""
-    environment = {**live_engine.environment, "DATABASE_URL": live_database}
-    projector = Child("projector", [sys.executable, "manage.py", "run_projector"], environment, live_engine.var)
+def projector_of(engine: LiveEngine, database_url: str) -> Iterator[Child]:
+    """A projector that follows the engine into the database at ``database_url``, stopped when done; for fixtures to ``yield from``."""
+    environment = {**engine.environment, "DATABASE_URL": database_url}
+    projector = Child("projector", [sys.executable, "manage.py", "run_projector"], environment, engine.var)
     try:
         projector.start()
         yield projector
     finally:
         projector.stop()
+
+
+@pytest.fixture(scope="module")
+def live_projection(live_engine: LiveEngine, live_database: str) -> Iterator[Child]:
+    """A projector that follows the engine into the test database."""
+    yield from projector_of(live_engine, live_database)
 
 
 @dataclass

@@ -7,6 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from brokerage.platform.sockets import SocketLimits
+
+#: Of a consumer under test: one address opens more sockets here than anybody may.
+LIMITS = SocketLimits(per_ip=500)
+
 
 class WsClient:
     """Drives one ASGI application. ``answer`` makes it confirm heartbeats, as docs/streams.md demands of clients."""

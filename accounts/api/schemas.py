@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.forms import country_codes
+from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api_fields import StrictSerializer, StrictText
 
 ACCOUNT_STATUSES = ["pending", "active", "suspended", "closed"]
+
+
+@extend_schema_field({"type": "string", "pattern": "^[A-Za-z]{2}$", "example": "GB"})
+class CountryField(StrictText):
+    """ISO 3166-1 alpha-2 code of a country the pages offer too, in either case; 1024 for any other."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 2)
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        """The code in capitals."""
+        code = super().to_internal_value(data).upper()
+        if len(code) <= 2 and code not in country_codes():  # a longer one is told by its length
+            raise RejectedError(RejectCode.UNKNOWN_COUNTRY, available=code, field=self.field_name)
+        return code
 
 
 class RegisterBody(StrictSerializer):
@@ -17,7 +37,7 @@ class RegisterBody(StrictSerializer):
     email = serializers.EmailField(max_length=254)
     password = StrictText(max_length=128, trim_whitespace=False, write_only=True)
     display_name = StrictText(max_length=80, required=False, default="", allow_blank=True)
-    country = StrictText(max_length=2, required=False, default="", allow_blank=True, help_text="ISO 3166-1 alpha-2.")
+    country = CountryField(required=False, default="", allow_blank=True, help_text="ISO 3166-1 alpha-2.")
 
 
 class TokenBody(StrictSerializer):
@@ -44,7 +64,7 @@ class ProfileBody(StrictSerializer):
     """What a user may change about themselves."""
 
     display_name = StrictText(max_length=80, required=False, allow_blank=True)
-    country = StrictText(max_length=2, required=False, allow_blank=True)
+    country = CountryField(required=False, allow_blank=True)
     time_zone = StrictText(
         max_length=64, required=False, allow_blank=True, help_text="IANA name; empty: the browser's."
     )
@@ -61,12 +81,6 @@ class EmbedTokenBody(StrictSerializer):
 
     partner = StrictText(max_length=40)
     origin = StrictText(max_length=200, help_text="Of the page around the frame, such as https://app.partner.example.")
-    account = StrictText(max_length=12, required=False, help_text="Account number; the first account when left out.")
-
-
-class AccountQuery(StrictSerializer):
-    """Selects one of several accounts."""
-
     account = StrictText(max_length=12, required=False, help_text="Account number; the first account when left out.")
 
 

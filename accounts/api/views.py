@@ -58,7 +58,7 @@ class RegisterView(PublicView):
                 email=data["email"],
                 password=data["password"],
                 display_name=data["display_name"],
-                country=data["country"].upper(),
+                country=data["country"],
             )
         except ValidationError as error:
             text = " ".join(str(message) for message in error.messages)
@@ -201,11 +201,6 @@ class ProfileView(ApiView):
     def patch(self, request: Request) -> Response:
         """Change name or time zone at once; a country that was given before changes when staff have approved."""
         data = self.body(schemas.ProfileBody)
-        country = data.get("country", "")
-        if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
-            raise RejectedError(
-                RejectCode.MALFORMED, "country must be two letters.", needed="ISO 3166-1 alpha-2", field="country"
-            )
         zone = data.get("time_zone", "")
         if zone and zone not in available_timezones():
             raise RejectedError(
@@ -214,8 +209,6 @@ class ProfileView(ApiView):
                 needed="such as Europe/Paris",
                 field="time_zone",
             )
-        if country:
-            data["country"] = country.upper()
         user = User.objects.get(pk=request.user.pk)
         profile_change(user=user, **data)
         return Response(_profile(User.objects.get(pk=user.pk)))

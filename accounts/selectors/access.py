@@ -89,8 +89,7 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
         .values_list("account_id", "role")
     )
     rows += [(row, str(of[row.pk])) for row in accounts.filter(pk__in=of)] if of else []
-    accepted = {row.owner_id: set(row.accepted) for row, _ in rows}  # type: ignore[attr-defined]
-    refs = {row.pk: _ref(row, role, accepted) for row, role in rows}
+    refs = {row.pk: _ref(row, role, frozenset(row.accepted)) for row, role in rows}  # type: ignore[attr-defined]
     result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
     with _lock:
         if len(_cache) >= SIZE_MAX:
@@ -99,7 +98,7 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     return result
 
 
-def _ref(row: TradingAccount, role: str, accepted: dict[UUID, set[str]]) -> AccountRef:
+def _ref(row: TradingAccount, role: str, accepted: frozenset[str]) -> AccountRef:
     # What compliance decided hangs on the owner, for an entity also on its (main) account: a member who trades needs both. The house has none.
     owner, entity = row.owner, (row.parent or row) if row.kind == TradingAccount.Kind.ENTITY else None
     if owner is None:
@@ -107,7 +106,7 @@ def _ref(row: TradingAccount, role: str, accepted: dict[UUID, set[str]]) -> Acco
             row.pk, row.number, row.core_account, row.kind, row.base_currency, row.status, str(role), row.created_at, row.name,
             trading_allowed=True,
         )  # fmt: skip
-    rules = rules_of(owner, frozenset(accepted.get(owner.pk, ())))
+    rules = rules_of(owner, accepted)
     if entity is not None and entity.entity_tier is not None:
         rules = replace(rules, tier=entity.entity_tier, jurisdiction=entity.entity_jurisdiction or rules.jurisdiction)
         allowed, tier, limits_id = owner.trading_allowed and entity.entity_allowed, entity.entity_tier, entity.pk

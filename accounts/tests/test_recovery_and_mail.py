@@ -21,7 +21,7 @@ from accounts.views import demo_mail
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.platform import throttling
-from brokerage.platform.auth import access_token_user, users_forget
+from brokerage.platform.auth import access_token_grant, users_forget
 from brokerage.platform.models import AuditPending
 from brokerage.platform.problems import ApiProblem
 
@@ -139,7 +139,7 @@ def test_recovery_sets_a_password_once_and_ends_everything_else(user: User) -> N
     users_forget()
     assert other.get("/security").status_code == 302, "the other session has ended"
     with pytest.raises(ApiProblem) as refused:
-        access_token_user(access)
+        access_token_grant(access)
     assert refused.value.code == 2010
     body = {"refresh": str(refresh)}
     assert Client().post("/api/v1/auth/token/refresh", body, content_type="application/json").status_code == 401

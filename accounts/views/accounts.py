@@ -13,9 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.forms import InvitationForm, NewAccountForm
 from accounts.services import members as service
-from accounts.views.common import form_page, refused_page
+from accounts.views.common import form_page, refusals_shown
 from brokerage.kernel.clock import utc_now
-from brokerage.kernel.errors import RejectedError
 from brokerage.platform.throttling import throttle_demand
 
 
@@ -43,12 +42,10 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_GET
+@refusals_shown
 def members(request: HttpRequest, number: str) -> HttpResponse:
     """Who may use an account; for its owners."""
-    try:
-        account = service.account_for_owner(request.user, number)  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    account = service.account_for_owner(request.user, number)  # type: ignore[arg-type]
     roles = service.roles_for(account)
     context = {
         "account_shown": account,
@@ -65,69 +62,59 @@ def members(request: HttpRequest, number: str) -> HttpResponse:
 
 
 @require_POST
+@refusals_shown
 def invite(request: HttpRequest, number: str) -> HttpResponse:
     """Invite somebody."""
     user: Any = request.user
-    try:
-        roles = service.roles_for(service.account_for_owner(user, number))
-        form = InvitationForm(roles, request.POST)
-        if not form.is_valid():
-            messages.error(request, "Give an e-mail address and a role.")
-            return redirect("members", number)
-        throttle_demand("mail_address", f"invite:{user.pk}")
-        service.invitation_send(user=user, number=number, **form.cleaned_data)
-    except RejectedError as error:
-        return refused_page(request, error)
+    roles = service.roles_for(service.account_for_owner(user, number))
+    form = InvitationForm(roles, request.POST)
+    if not form.is_valid():
+        messages.error(request, "Give an e-mail address and a role.")
+        return redirect("members", number)
+    throttle_demand("mail_address", f"invite:{user.pk}")
+    service.invitation_send(user=user, number=number, **form.cleaned_data)
     messages.success(request, "The invitation is on its way.")
     return redirect("members", number)
 
 
 @require_POST
+@refusals_shown
 def member(request: HttpRequest, number: str, member_id: UUID) -> HttpResponse:
     """Change a member's role, or remove them."""
-    try:
-        service.member_change(
-            user=request.user,  # type: ignore[arg-type]
-            number=number,
-            member_id=member_id,
-            role=request.POST.get("role", ""),
-        )
-    except RejectedError as error:
-        return refused_page(request, error)
+    service.member_change(
+        user=request.user,  # type: ignore[arg-type]
+        number=number,
+        member_id=member_id,
+        role=request.POST.get("role", ""),
+    )
     messages.success(request, "Saved.")
     return redirect("members", number)
 
 
 @require_POST
+@refusals_shown
 def uninvite(request: HttpRequest, number: str, invitation_id: UUID) -> HttpResponse:
     """Withdraw an invitation."""
-    try:
-        service.invitation_revoke(user=request.user, number=number, invitation_id=invitation_id)  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    service.invitation_revoke(user=request.user, number=number, invitation_id=invitation_id)  # type: ignore[arg-type]
     messages.success(request, "The invitation is withdrawn.")
     return redirect("members", number)
 
 
 @require_POST
+@refusals_shown
 def sub_account(request: HttpRequest, number: str) -> HttpResponse:
     """Open a sub-account."""
-    try:
-        account = service.sub_account_add(user=request.user, number=number, name=request.POST.get("name", ""))  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    account = service.sub_account_add(user=request.user, number=number, name=request.POST.get("name", ""))  # type: ignore[arg-type]
     messages.success(request, f"Sub-account {account.number} is being opened.")
     return redirect("members", number)
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@refusals_shown
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """Accept an invitation."""
-    try:
-        row = service.invitation_look(token=token)
-    except RejectedError as error:
-        return refused_page(request, error)
+    row = service.invitation_look(token=token)
 
     def act() -> HttpResponse:
         service.invitation_accept(user=request.user, token=token)  # type: ignore[arg-type]

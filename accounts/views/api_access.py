@@ -20,7 +20,7 @@ from accounts.services.step_up import step_up_required
 from accounts.services.token_families import families_revoke_all, family_revoke
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
-from brokerage.platform.problems import problem_document
+from brokerage.platform.problems import refusal_text
 
 
 @never_cache
@@ -70,9 +70,7 @@ def api_keys(request: HttpRequest) -> HttpResponse:
                 made, secret = api_key_create(user=request.user, **form.cleaned_data)
                 form, status = ApiKeyForm(), 200
             except RejectedError as error:
-                document = problem_document(error, getattr(request, "request_id", "-"))
-                field = document.get("field")
-                form.add_error(field if field in form.fields else None, f"{document['detail']} {document['next_step']}")
+                form.add_error(error.field if error.field in form.fields else None, refusal_text(error))
     context = {
         "form": form,
         "keys": api_keys_of(request.user),

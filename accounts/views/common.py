@@ -1,8 +1,9 @@
-"""What the identity pages share: where to go next, the words of a refusal, the page with one form, the page a mailed link opens."""
+"""What the identity pages share: where to go next, what a refusal looks like, the page with one form, the page a mailed link opens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,9 @@ from accounts.forms import PortalForm
 from accounts.selectors.sessions import SESSION_ID
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import reject_row
-from brokerage.platform.problems import problem_document
+from brokerage.platform.problems import refusal_text
+
+View = Callable[..., HttpResponse]
 
 
 def next_url(request: HttpRequest) -> str:
@@ -31,17 +34,24 @@ def own_session(request: HttpRequest) -> UUID | None:
     return UUID(found) if found else None
 
 
-def refusal(request: HttpRequest, error: RejectedError) -> str:
-    """A refusal in words: what and what next."""
-    document = problem_document(error, getattr(request, "request_id", "-"))
-    return f"{document['detail']} {document['next_step']}"
-
-
 def refused_page(request: HttpRequest, error: RejectedError) -> HttpResponse:
     """A page that says why not and what to do."""
-    document = problem_document(error, getattr(request, "request_id", "-"))
-    context = {"title": document["title"], "text": f"{document['detail']} {document['next_step']}", "refused": True}
-    return render(request, "accounts/form.html", context, status=document["status"])
+    row = reject_row(error.code)
+    context = {"title": row.title, "text": refusal_text(error), "refused": True}
+    return render(request, "accounts/form.html", context, status=row.http)
+
+
+def refusals_shown(view: View) -> View:
+    """Answer the view's refusals with ``refused_page``."""
+
+    @wraps(view)
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except RejectedError as error:
+            return refused_page(request, error)
+
+    return page
 
 
 def form_page(
@@ -69,7 +79,7 @@ def form_page(
             except RejectedError as error:
                 if not form.fields:
                     return refused_page(request, error)
-                form.add_error(error.field if error.field in form.fields else None, refusal(request, error))
+                form.add_error(error.field if error.field in form.fields else None, refusal_text(error))
                 status = reject_row(error.code).http
     shown = {"form": form, "title": title, "text": text, "button": button, **context}
     return render(request, "accounts/form.html", shown, status=status)

@@ -23,7 +23,7 @@ from accounts.services.devices import device_place
 from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fail
 from accounts.services.sign_in import pending_user, second_factor_check, sign_in_complete
 from accounts.services.step_up import proof_set
-from accounts.views.common import form_page, next_url, own_session, refused_page
+from accounts.views.common import form_page, next_url, own_session, refusals_shown
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import problem_response
@@ -112,15 +112,13 @@ def confirm_again(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@refusals_shown
 def totp(request: HttpRequest) -> HttpResponse:
     """Set up an authenticator app: show the secret, take a code of it, show the recovery codes once."""
     user: Any = request.user
     form = CodeForm(request.POST or None)
     form.fields["code"].help_text = "The six digits your app shows now."
-    try:
-        device = second_factor.totp_begin(user=user)
-    except RejectedError as error:
-        return refused_page(request, error)
+    device = second_factor.totp_begin(user=user)
 
     def act() -> HttpResponse:
         codes = second_factor.totp_confirm(
@@ -150,34 +148,28 @@ def _codes_page(request: HttpRequest, codes: list[str]) -> HttpResponse:
 
 
 @require_POST
+@refusals_shown
 def totp_remove(request: HttpRequest) -> HttpResponse:
     """Remove the authenticator."""
-    try:
-        second_factor.totp_remove(user=request.user, keep_session=own_session(request))  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    second_factor.totp_remove(user=request.user, keep_session=own_session(request))  # type: ignore[arg-type]
     messages.success(request, "The authenticator is removed.")
     return redirect("security")
 
 
 @never_cache
 @require_POST
+@refusals_shown
 def codes_make(request: HttpRequest) -> HttpResponse:
     """Make new recovery codes and show them once."""
-    try:
-        codes = second_factor.recovery_codes_make(user=request.user, keep_session=own_session(request))  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    codes = second_factor.recovery_codes_make(user=request.user, keep_session=own_session(request))  # type: ignore[arg-type]
     return _codes_page(request, codes)
 
 
 @require_POST
+@refusals_shown
 def passkey_remove(request: HttpRequest, uid: UUID) -> HttpResponse:
     """Forget a passkey."""
-    try:
-        passkeys.passkey_remove(user=request.user, uid=uid, keep_session=own_session(request))  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    passkeys.passkey_remove(user=request.user, uid=uid, keep_session=own_session(request))  # type: ignore[arg-type]
     messages.success(request, "The passkey is removed.")
     return redirect("security")
 

@@ -22,10 +22,11 @@ from accounts.forms import SignInForm, SignUpForm
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.services.registration import user_register
 from accounts.services.sign_in import pending_begin, sign_in_complete, sign_out_complete
-from accounts.views.common import next_url, refusal
+from accounts.views.common import next_url
 from accounts.views.factors import party_of
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import reject_row
+from brokerage.platform.problems import refusal_text
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
 
 # The demo's logins are printed at the start of the platform as well; outside the demo there are none.
@@ -62,7 +63,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             form.add_error(None, "The e-mail address or the password is wrong. Check both and try again.")
             status = 401
         except RejectedError as error:
-            form.add_error(None, refusal(request, error))
+            form.add_error(None, refusal_text(error))
             status = reject_row(error.code).http
     elif request.method == "POST":
         status = 400
@@ -96,7 +97,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
                 country=data["country"],
             )
         except RejectedError as error:
-            form.add_error(None, refusal(request, error))
+            form.add_error(None, refusal_text(error))
             status = 429
         else:
             messages.success(

@@ -16,13 +16,13 @@ from accounts.services.emails import email_change_agree, email_confirm, email_co
 from accounts.services.mail_tokens import mail_token_look, mail_token_use
 from accounts.services.passwords import password_recover, recovery_ask
 from accounts.services.security import user_freeze
-from accounts.views.common import form_page, refused_page
-from brokerage.kernel.errors import RejectedError
+from accounts.views.common import form_page, refusals_shown
 from brokerage.platform.throttling import client_address, identity_hash, throttle_demand
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@refusals_shown
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """Confirm an address."""
 
@@ -31,23 +31,18 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
         messages.success(request, "Thank you: your address is confirmed.")
         return redirect("home" if request.user.is_authenticated else "signin")
 
-    try:
-        row = mail_token_look(token=token, purpose=MailToken.Purpose.CONFIRM_EMAIL)
-    except RejectedError as error:
-        return refused_page(request, error)
+    row = mail_token_look(token=token, purpose=MailToken.Purpose.CONFIRM_EMAIL)
     return form_page(
         request, form=None, act=act, title="Confirm your address", text=row.user.email, button="This is my address"
     )
 
 
 @require_POST
+@refusals_shown
 def confirm_send(request: HttpRequest) -> HttpResponse:
     """Send the confirmation link again."""
-    try:
-        throttle_demand("mail", f"confirm:{request.user.pk}")
-        email_confirm_send(user=request.user)  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    throttle_demand("mail", f"confirm:{request.user.pk}")
+    email_confirm_send(user=request.user)  # type: ignore[arg-type]
     messages.success(request, "A new link is on its way to your address.")
     return redirect("security")
 
@@ -80,6 +75,7 @@ def recover(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
+@refusals_shown
 def recover_set(request: HttpRequest, token: str) -> HttpResponse:
     """Set the new password."""
     form = NewPasswordForm(request.POST or None)
@@ -90,10 +86,7 @@ def recover_set(request: HttpRequest, token: str) -> HttpResponse:
         messages.success(request, "Your password is set. All other sessions were signed out. Sign in with it now.")
         return redirect("signin")
 
-    try:
-        mail_token_look(token=token, purpose=MailToken.Purpose.RECOVER)
-    except RejectedError as error:
-        return refused_page(request, error)
+    mail_token_look(token=token, purpose=MailToken.Purpose.RECOVER)
     return form_page(
         request,
         form=form,
@@ -106,6 +99,7 @@ def recover_set(request: HttpRequest, token: str) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@refusals_shown
 def email_change(request: HttpRequest, end: str, token: str) -> HttpResponse:
     """Agree to a new address, at the old or the new one."""
     purpose = MailToken.Purpose.EMAIL_OLD if end == "old" else MailToken.Purpose.EMAIL_NEW
@@ -119,10 +113,7 @@ def email_change(request: HttpRequest, end: str, token: str) -> HttpResponse:
             )
         return redirect("signin")
 
-    try:
-        row = mail_token_look(token=token, purpose=purpose)
-    except RejectedError as error:
-        return refused_page(request, error)
+    row = mail_token_look(token=token, purpose=purpose)
     return form_page(
         request,
         form=None,
@@ -135,6 +126,7 @@ def email_change(request: HttpRequest, end: str, token: str) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@refusals_shown
 def freeze(request: HttpRequest, token: str) -> HttpResponse:
     """Freeze an account from the mail about something unknown."""
 
@@ -148,10 +140,7 @@ def freeze(request: HttpRequest, token: str) -> HttpResponse:
         )
         return redirect("signin")
 
-    try:
-        row = mail_token_look(token=token, purpose=MailToken.Purpose.FREEZE)
-    except RejectedError as error:
-        return refused_page(request, error)
+    row = mail_token_look(token=token, purpose=MailToken.Purpose.FREEZE)
     return form_page(
         request,
         form=None,

@@ -17,9 +17,8 @@ from accounts.models import ChangeRequest, DataExport
 from accounts.services.closing import user_close
 from accounts.services.exports import export_ask, export_open
 from accounts.services.personal import personal_change, personal_get
-from accounts.views.common import form_page, refused_page
+from accounts.views.common import form_page, refusals_shown
 from brokerage.kernel.clock import utc_now
-from brokerage.kernel.errors import RejectedError
 
 REQUESTS_SHOWN = 10
 
@@ -69,12 +68,10 @@ def export_new(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_GET
+@refusals_shown
 def export_file(request: HttpRequest, export_id: UUID) -> HttpResponse:
     """Download it."""
-    try:
-        content = export_open(user=request.user, export_id=export_id)  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    content = export_open(user=request.user, export_id=export_id)  # type: ignore[arg-type]
     response = HttpResponse(content, content_type="application/zip")
     response["Content-Disposition"] = 'attachment; filename="my-data.zip"'
     return response

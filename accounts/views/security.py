@@ -22,8 +22,7 @@ from accounts.services.emails import email_change_ask
 from accounts.services.passwords import password_change
 from accounts.services.security import settings_lock, settings_unlock_ask, user_freeze
 from accounts.services.sessions import session_end, sessions_end_all
-from accounts.views.common import form_page, own_session, refused_page
-from brokerage.kernel.errors import RejectedError
+from accounts.views.common import form_page, own_session, refusals_shown
 from brokerage.platform.throttling import throttle_demand
 
 HISTORY_PAGE = 50
@@ -96,12 +95,10 @@ def email(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@refusals_shown
 def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """End one session."""
-    try:
-        session_end(user=request.user, session_id=session_id, reason="ended by the user")  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    session_end(user=request.user, session_id=session_id, reason="ended by the user")  # type: ignore[arg-type]
     messages.success(request, "The session has ended.")
     return redirect("security")
 

@@ -32,7 +32,7 @@ from accounts.selectors.factors import second_factor_enrolled
 from accounts.services import social
 from accounts.services.sign_in import pending_begin, sign_in_complete
 from accounts.services.step_up import step_up_required
-from accounts.views.common import own_session, refused_page
+from accounts.views.common import own_session, refusals_shown, refused_page
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.throttling import client_address, throttle_demand
@@ -136,26 +136,24 @@ class PortalSocialAdapter(DefaultSocialAccountAdapter):
         raise ImmediateHttpResponse(refused_page(request, RejectedError(RejectCode.SOCIAL_REFUSED)))
 
 
+@refusals_shown
 def _arrived(request: HttpRequest, claim: social.Claim, target: str) -> HttpResponse:
-    try:
-        if request.user.is_authenticated:
-            step_up_required(request, "security")
-            social.social_link(user=request.user, claim=claim, keep_session=own_session(request))
-            messages.success(request, "Linked. You can sign in with it from now on.")
-            return redirect("security")
-        user = social.linked_user(claim) or social.user_from_claim(claim)
-        if user is None:
-            social.pending_set(request.session, claim)
-            messages.info(
-                request, "You have an account with this address already: sign in to it once, and the two are linked."
-            )
-            return redirect(f"{reverse('signin')}?{urlencode({'email': claim.email})}")
-        if second_factor_enrolled(user.pk):
-            pending_begin(request, user)
-            return redirect(f"{reverse('second-step')}?{urlencode({'next': target})}")
-        sign_in_complete(request, user, method=claim.provider)
-    except RejectedError as error:
-        return refused_page(request, error)
+    if request.user.is_authenticated:
+        step_up_required(request, "security")
+        social.social_link(user=request.user, claim=claim, keep_session=own_session(request))
+        messages.success(request, "Linked. You can sign in with it from now on.")
+        return redirect("security")
+    user = social.linked_user(claim) or social.user_from_claim(claim)
+    if user is None:
+        social.pending_set(request.session, claim)
+        messages.info(
+            request, "You have an account with this address already: sign in to it once, and the two are linked."
+        )
+        return redirect(f"{reverse('signin')}?{urlencode({'email': claim.email})}")
+    if second_factor_enrolled(user.pk):
+        pending_begin(request, user)
+        return redirect(f"{reverse('second-step')}?{urlencode({'next': target})}")
+    sign_in_complete(request, user, method=claim.provider)
     return redirect(target)
 
 
@@ -166,13 +164,11 @@ def _provider_demand(provider: str) -> None:
 
 @never_cache
 @require_GET
+@refusals_shown
 def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Send the browser to the provider."""
     _provider_demand(provider_id)
-    try:
-        throttle_demand("login_address", client_address(request))
-    except RejectedError as error:
-        return refused_page(request, error)
+    throttle_demand("login_address", client_address(request))
     provider = VerifyingAdapter(request, provider_id).get_provider()
     more = provider.get_redirect_from_request_kwargs(request)
     nonce = secrets.token_urlsafe(24)
@@ -197,11 +193,9 @@ def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
 
 
 @require_POST
+@refusals_shown
 def unlink(request: HttpRequest, provider: str) -> HttpResponse:
     """Forget a link."""
-    try:
-        social.social_unlink(user=request.user, provider=provider, keep_session=own_session(request))  # type: ignore[arg-type]
-    except RejectedError as error:
-        return refused_page(request, error)
+    social.social_unlink(user=request.user, provider=provider, keep_session=own_session(request))  # type: ignore[arg-type]
     messages.success(request, "The link is removed.")
     return redirect("security")

@@ -46,6 +46,7 @@ class BreakGlass(models.Model):
 
     class Meta:
         ordering = ("-started_at",)
+        verbose_name_plural = "emergency roles"
         default_permissions = ("view",)
         permissions = [("break_glass", "Takes a role in an emergency")]
         constraints = [

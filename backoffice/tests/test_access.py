@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import Group, Permission
 from django.core import mail
 from django.db import transaction
@@ -196,3 +197,12 @@ def test_the_seed_registers_roles_once() -> None:
     staff_seed(demo=False)
     grant = RoleGrant.objects.get(user=user)
     assert (grant.role, grant.granted_by) == (DEALER, None)
+
+
+def test_no_list_of_the_administration_has_a_made_up_plural() -> None:
+    odd = [
+        str(model._meta.verbose_name_plural)
+        for model in site._registry
+        if str(model._meta.verbose_name_plural).endswith("ss")
+    ]
+    assert odd == []

@@ -22,12 +22,14 @@ from backoffice.services.access import (
     role_end,
 )
 from backoffice.services.approvals import approval_request
-from backoffice.views.shared import refusal_text, staff_context, staff_page
+from backoffice.views.shared import staff_context
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform import audit
+from brokerage.platform.problems import refusal_text
 from brokerage.platform.reporting import csv_response
+from brokerage.platform.web import refusing_page
 
 STAFF_MAX = 200
 
@@ -52,7 +54,7 @@ def _context(request: HttpRequest, **more: Any) -> dict[str, Any]:
     return context | more
 
 
-@staff_page
+@refusing_page
 @require_safe
 def access(request: HttpRequest) -> HttpResponse:
     """Show roles and who has them; with ?user= and ?role= what giving it would change."""
@@ -67,7 +69,7 @@ def access(request: HttpRequest) -> HttpResponse:
     return render(request, "backoffice/access.html", context | {"preview": preview})
 
 
-@staff_page
+@refusing_page
 @require_POST
 def role_request(request: HttpRequest) -> HttpResponse:
     """Ask for a role for somebody."""
@@ -84,11 +86,11 @@ def role_request(request: HttpRequest) -> HttpResponse:
             )
             return redirect("desk-approval", approval_id=row.pk)
         except RejectedError as error:
-            form.add_error(None, refusal_text(request, error))
+            form.add_error(None, refusal_text(error))
     return render(request, "backoffice/access.html", _context(request, role_form=form), status=400)
 
 
-@staff_page
+@refusing_page
 @require_POST
 def role_remove(request: HttpRequest, user_id: str, role: str) -> HttpResponse:
     """Take a role away."""
@@ -104,7 +106,7 @@ def role_remove(request: HttpRequest, user_id: str, role: str) -> HttpResponse:
     return redirect("desk-access")
 
 
-@staff_page
+@refusing_page
 @require_POST
 def emergency(request: HttpRequest) -> HttpResponse:
     """Take a role in an emergency, or give it back."""
@@ -127,11 +129,11 @@ def emergency(request: HttpRequest) -> HttpResponse:
             )
             return redirect("desk-access")
         except RejectedError as error:
-            form.add_error(None, refusal_text(request, error))
+            form.add_error(None, refusal_text(error))
     return render(request, "backoffice/access.html", _context(request, emergency_form=form), status=400)
 
 
-@staff_page
+@refusing_page
 @require_safe
 def review(request: HttpRequest) -> HttpResponseBase:
     """The access review as CSV."""

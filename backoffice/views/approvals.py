@@ -13,14 +13,16 @@ from backoffice.forms import DecisionForm
 from backoffice.models import Approval
 from backoffice.services.approval_kinds import KINDS
 from backoffice.services.approvals import approval_decide, approval_list_for, approval_withdraw
-from backoffice.views.shared import PAGE_ROWS, refusal_text, staff_context, staff_page
+from backoffice.views.shared import PAGE_ROWS, staff_context
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
+from brokerage.platform.problems import refusal_text
+from brokerage.platform.web import refusing_page
 
 STATUSES = ("pending", "executed", "refused", "withdrawn")
 
 
-@staff_page
+@refusing_page
 @require_safe
 def approvals(request: HttpRequest) -> HttpResponse:
     """List them, newest first."""
@@ -53,7 +55,7 @@ def _shown(value: Any) -> Any:
     return ", ".join(str(part) for part in value) or "none" if isinstance(value, list) else value
 
 
-@staff_page
+@refusing_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def approval(request: HttpRequest, approval_id: str) -> HttpResponse:
     """Show what would change, and take the decision."""
@@ -78,7 +80,7 @@ def approval(request: HttpRequest, approval_id: str) -> HttpResponse:
                 return redirect("desk-approval", approval_id=row.pk)
             status = 400
         except RejectedError as error:
-            form.add_error(None, refusal_text(request, error))
+            form.add_error(None, refusal_text(error))
             status = 409
     rules = KINDS[row.kind]
     over = row.expires_at <= utc_now()

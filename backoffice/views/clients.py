@@ -14,11 +14,13 @@ from backoffice import forms
 from backoffice.selectors.clients import account_for_staff, account_list_for_staff, account_search
 from backoffice.services.approvals import approval_list_for, approval_request
 from backoffice.services.view_as import view_as_begin, view_as_end
-from backoffice.views.shared import PAGE_ROWS, refusal_text, staff_context, staff_page
+from backoffice.views.shared import PAGE_ROWS, staff_context
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform import audit
 from brokerage.platform.api import Page, page_of
+from brokerage.platform.problems import refusal_text
+from brokerage.platform.web import refusing_page
 from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, position_list_for
@@ -30,7 +32,7 @@ VIEWS = {"overview": "backoffice.view_clients", "orders": "trading.view_order", 
 REQUEST_FORMS = {"money": forms.MoneyForm, "account_state": forms.StateForm, "account_limits": forms.LimitsForm}
 
 
-@staff_page
+@refusing_page
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the first page this member of staff has."""
@@ -45,7 +47,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "backoffice/nothing.html", context)
 
 
-@staff_page
+@refusing_page
 @require_safe
 def clients(request: HttpRequest) -> HttpResponse:
     """Search clients by number, name or address; a page at a time."""
@@ -109,7 +111,7 @@ def _client_context(request: HttpRequest, account: TradingAccount, view: str) ->
     return context
 
 
-@staff_page
+@refusing_page
 @require_safe
 def client(request: HttpRequest, number: str) -> HttpResponse:
     """Show one client. Opening it is an act and recorded."""
@@ -122,7 +124,7 @@ def client(request: HttpRequest, number: str) -> HttpResponse:
     return render(request, "backoffice/client.html", _client_context(request, account, view))
 
 
-@staff_page
+@refusing_page
 @require_POST
 def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse:
     """Ask for something about this client that a colleague decides."""
@@ -140,7 +142,7 @@ def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse
         except RejectedError as error:
             if error.code == RejectCode.PERMISSION_DENIED:
                 raise
-            form.add_error(error.field if error.field in form.fields else None, refusal_text(request, error))
+            form.add_error(error.field if error.field in form.fields else None, refusal_text(error))
             status = 422
         else:
             messages.success(request, "Asked for. A colleague with the right to decide sees it under Approvals.")
@@ -150,7 +152,7 @@ def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse
     return render(request, "backoffice/client.html", context, status=status)
 
 
-@staff_page
+@refusing_page
 @require_POST
 def view_as(request: HttpRequest, number: str) -> HttpResponse:
     """Begin to look as the owner of an account."""
@@ -168,7 +170,7 @@ def view_as(request: HttpRequest, number: str) -> HttpResponse:
     return render(request, "backoffice/client.html", context, status=400)
 
 
-@staff_page
+@refusing_page
 @require_POST
 def view_as_stop(request: HttpRequest) -> HttpResponse:
     """Be oneself again."""

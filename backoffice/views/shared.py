@@ -1,45 +1,15 @@
-"""What every staff page does: show refusals beside the form, know the tabs."""
+"""What the staff pages share: the tabs, and how many rows a page has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
-from django.views.decorators.cache import never_cache
+from django.http import HttpRequest
 
 from backoffice.models import Approval
 from backoffice.services.approvals import approval_list_for
-from brokerage.kernel.errors import RejectedError
-from brokerage.kernel.rejects import RejectCode
-from brokerage.platform.problems import problem_document
-from brokerage.platform.web import refused
 
-View = Callable[..., HttpResponse]
 PAGE_ROWS = 50
-
-
-def staff_page(view: View) -> View:
-    """A page of staff. The gate (``backoffice/middleware.py``) has seen to second factor and network, the table to the permission."""
-
-    @wraps(view)
-    @never_cache
-    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except RejectedError as error:
-            if error.code == RejectCode.NOT_FOUND:
-                raise Http404 from error
-            return refused(request, error)
-
-    return page
-
-
-def refusal_text(request: HttpRequest, error: RejectedError) -> str:
-    """What was refused, why, and what to do."""
-    document = problem_document(error, getattr(request, "request_id", "-"))
-    return f"{document['detail']} {document['next_step']}"
 
 
 def staff_context(request: HttpRequest, tab: str) -> dict[str, Any]:

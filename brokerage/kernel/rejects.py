@@ -46,6 +46,7 @@ class RejectCode(IntEnum):
     NOT_ACCEPTABLE = 1021
     WEAK_PASSWORD = 1022
     UNKNOWN_TOPIC = 1023
+    UNKNOWN_COUNTRY = 1024
     UNKNOWN_ACCOUNT = 2001
     ACCOUNT_HALTED = 2002
     ACCOUNT_REDUCE_ONLY = 2003
@@ -132,6 +133,7 @@ class RejectCode(IntEnum):
     PRODUCT_ORDER_LIMIT = 7026
     DEPOSIT_LIMIT = 7027
     LIVENESS_REFUSED = 7028
+    LIMIT_CURRENCY = 7029
     MAKER_IS_CHECKER = 7050
     ALREADY_DECIDED = 7051
     APPROVAL_EXPIRED = 7052
@@ -258,6 +260,7 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.NOT_ACCEPTABLE, "Not acceptable", "The answer is not available in the requested form.", "", _U.TEXT, "documented media types", "Ask for application/json.", 406, 99, 99, 0),
     (_C.WEAK_PASSWORD, "Password too weak", "The password does not meet the rules.", "", _U.TEXT, "length and common-password rules", "Choose a longer password that is not in common use.", 400, 99, 99, 0),
     (_C.UNKNOWN_TOPIC, "Unknown topic", "There is no such stream topic.", "", _U.TEXT, "documented topics", "Check the topic's name and symbol.", 404, 99, 99, 1),
+    (_C.UNKNOWN_COUNTRY, "Unknown country", "There is no country with this code.", "Got: {available}.", _U.TEXT, "ISO 3166-1 alpha-2 codes of countries", "Send the two letters of a country, such as GB.", 400, 99, 99, 0),
     (_C.UNKNOWN_ACCOUNT, "Unknown account", "The account is not known to the engine.", "", _U.NONE, "account registered with the engine", "Wait until the account is active, or contact support.", 403, 15, 99, 1),
     (_C.ACCOUNT_HALTED, "Account halted", "Trading is halted for this account.", "", _U.NONE, "account state", "Open orders can still be cancelled; contact support.", 403, 99, 2, 6),
     (_C.ACCOUNT_REDUCE_ONLY, "Account may only reduce", "This account may only reduce its positions.", "", _U.NONE, "account state: reduce only", "Send an order that reduces a position.", 403, 99, 2, 6),
@@ -344,6 +347,7 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.PRODUCT_ORDER_LIMIT, "Order above the product's limit", "The order is worth more than your tier allows for one order in this product.", "At most {needed}, the order is worth {available}.", _U.TEXT, "order value by tier and product", "Use a smaller quantity, or raise your tier at /onboarding.", 422, 20, 99, 0),
     (_C.DEPOSIT_LIMIT, "Deposit above the limit", "The deposits of 30 days would be above what the client's tier allows.", "At most {needed}, it would be {available}.", _U.TEXT, "deposits of 30 days by tier", "Pay in less, or raise the tier at /onboarding.", 422, 99, 99, 6),
     (_C.LIVENESS_REFUSED, "Liveness check not possible", "The liveness check cannot be begun or answered now.", "Needed: {needed}, it is {available}.", _U.TEXT, "one check at a time, answered in time, a few tries a day", "Begin a new check, or wait until tomorrow when there are no tries left.", 409, 99, 99, 0),
+    (_C.LIMIT_CURRENCY, "Limits not in this currency", "Your limits are in another currency than this instrument is quoted in, so an order in it cannot be held against them.", "Limits are in {needed}, it is quoted in {available}.", _U.TEXT, "orders in the currency of the limits", "Choose an instrument quoted in the currency of your limits; a position you have can be closed with a reduce-only order.", 403, 99, 99, 6),
     (_C.MAKER_IS_CHECKER, "Needs another pair of eyes", "Who asked for this may not decide about it.", "", _U.NONE, "four eyes: maker ≠ checker", "Ask a colleague with the right to decide.", 403, 99, 99, 6),
     (_C.ALREADY_DECIDED, "Already decided", "This request was decided before.", "It is {available}.", _U.TEXT, "one decision a request", "See who decided, and make a new request if it is still needed.", 409, 99, 99, 6),
     (_C.APPROVAL_EXPIRED, "Request out of date", "This request was not decided in time.", "It ended at {needed}.", _U.TEXT, "requests end", "Make a new request.", 409, 99, 99, 6),
@@ -386,9 +390,8 @@ def as_markdown() -> str:
         row = TABLE[code]
         fix = f"{row.ord_rej_reason} / {row.cxl_rej_reason} / {row.business_reject_reason}"
         text = f"{row.text} {row.numbers}".strip()
-        source = "core" if code in CORE_CODES else "edge"
         lines.append(
-            f"| {code.value} | `{row.slug}` | {source} | {row.http} | {fix} | {text} | {row.rule} | {row.next_step} |"
+            f"| {code.value} | `{row.slug}` | {'core' if code in CORE_CODES else 'edge'} | {row.http} | {fix} | {text} | {row.rule} | {row.next_step} |"
         )
     return "\n".join(lines) + "\n"
 

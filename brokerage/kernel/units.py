@@ -196,21 +196,11 @@ def ticks_from_price(
     return to_units(price, tick_size, rounding, off_code=PRICE_OFF_INCREMENT, field=field)
 
 
-def price_from_ticks(ticks: int, tick_size: Decimal) -> Decimal:
-    """Exact price of a number of ticks."""
-    return from_units(ticks, tick_size)
-
-
 def lots_from_qty(
     qty: Number, lot_size: Decimal, rounding: RoundingMode = RoundingMode.EXACT, *, field: str = "qty"
 ) -> int:
     """Quantity in lots; off the lot is refused (3012), or 1011 when it has too many decimals."""
     return to_units(qty, lot_size, rounding, off_code=QTY_OFF_LOT, field=field)
-
-
-def qty_from_lots(lots: int, lot_size: Decimal) -> Decimal:
-    """Exact quantity of a number of lots."""
-    return from_units(lots, lot_size)
 
 
 @lru_cache(maxsize=64)
@@ -226,11 +216,6 @@ def minor_from_amount(
 ) -> int:
     """Amount of money in minor units of an asset with ``scale`` decimals."""
     return to_units(amount, scale_step(scale), rounding, field=field)
-
-
-def amount_from_minor(minor: int, scale: int) -> Decimal:
-    """Exact amount of a number of minor units."""
-    return from_units(minor, scale_step(scale))
 
 
 def tick_value_of(tick_size: Decimal, lot_size: Decimal, quote_scale: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django.db import models
@@ -29,7 +29,6 @@ __all__ = ["ApiView", "ExactJSONParser", "Page", "idempotency_key", "page_of", "
 #: Refusals that a guesser meets; an expired token or a wrong clock is no guess.
 GUESSES = frozenset({RejectCode.NOT_AUTHENTICATED, RejectCode.API_KEY_INVALID, RejectCode.NONCE_USED})
 PAGE_MAX = 200
-PAGE_DEFAULT = 50
 S = TypeVar("S", bound=StrictSerializer)
 
 
@@ -166,6 +165,3 @@ def page_of(
 def listing(results: list[Any], next_cursor: str | None = None) -> dict[str, Any]:
     """The envelope of every list."""
     return {"results": results, "next_cursor": next_cursor}
-
-
-Shape = Callable[[Any], dict[str, Any]]

@@ -21,7 +21,7 @@ from brokerage.kernel.identifiers import is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.terms import Term
 from brokerage.kernel.units import parse_decimal
-from brokerage.platform.problems import field_error, problem_from_errors, validation_errors
+from brokerage.platform.problems import ApiProblem, field_error, problem_from_errors, validation_errors
 
 SYMBOL_MAX = 16
 #: Latest and earliest time a filter may name (the core's range is wider; a database range is not).
@@ -63,12 +63,40 @@ class StrictSerializer(serializers.Serializer[Any]):
             except SkipField:
                 continue
             except RejectedError as error:
-                errors.append(field_error(name, error.code, error.detail, error.needed, error.available))
+                # What is in a list has errors of its own, each with its place.
+                parts = getattr(error, "errors", None)
+                errors += (
+                    [{**part, "field": f"{name}.{part['field']}"} for part in parts]
+                    if parts
+                    else [field_error(name, error.code, error.detail, error.needed, error.available)]
+                )
             except serializers.ValidationError as error:
                 errors.extend(validation_errors(error.detail, name))
         if errors:
             raise problem_from_errors(errors)
         return self.validate(result)
+
+
+class StrictRows(serializers.ListSerializer[Any]):
+    """A list of mappings, each checked by its StrictSerializer; a refusal's field begins with the place in the list, from 0."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        """The rows; every bad field of every row is collected."""
+        if not isinstance(data, list):
+            raise RejectedError(RejectCode.MALFORMED, f"{self.field_name} must be a list.", needed="a list")
+        if self.max_length is not None and len(data) > self.max_length:
+            raise RejectedError(
+                RejectCode.VALUE_OUT_OF_RANGE, f"{self.field_name} has too many rows.", needed=str(self.max_length)
+            )
+        rows, errors = [], []
+        for place, row in enumerate(data):
+            try:
+                rows.append(self.child.run_validation(row))
+            except ApiProblem as error:
+                errors += [{**part, "field": f"{place}.{part['field']}"} for part in error.errors]
+        if errors:
+            raise problem_from_errors(errors)
+        return rows
 
 
 @extend_schema_field({"type": "string", "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$", "example": "101.25"})

@@ -89,11 +89,6 @@ def access_token_grant(token: str) -> tuple[Any, TokenGrant]:
     return user, TokenGrant(said.family, said.ends_s)
 
 
-def access_token_user(token: str) -> Any:
-    """The user of an access token."""
-    return access_token_grant(token)[0]
-
-
 class BearerAuthentication(BaseAuthentication):
     """``Authorization: Bearer <access token>``."""
 

@@ -90,6 +90,13 @@ REST: dict[str, Row] = {
     "api-onboarding": {"GET": user()},
     "api-onboarding-appeal": {"POST": user()},
     "api-onboarding-documents": {"GET": user(), "POST": user()},
+    "api-onboarding-entities": {"GET": user()},
+    "api-onboarding-entity": {"GET": user(MINE)},
+    "api-onboarding-entity-appeal": {"POST": user(MINE)},
+    "api-onboarding-entity-documents": {"GET": user(MINE), "POST": user(MINE)},
+    "api-onboarding-entity-owners": {"PUT": user(MINE)},
+    "api-onboarding-entity-step": {"PUT": user(MINE)},
+    "api-onboarding-entity-submit": {"POST": user(MINE)},
     "api-onboarding-step": {"PUT": user()},
     "api-onboarding-submit": {"POST": user()},
     # The vendor's signature is the right; without one nothing happens.

@@ -11,10 +11,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
 from brokerage.kernel.errors import EngineUnavailableError, OutcomeUnknownError, RejectedError
@@ -85,6 +86,12 @@ def problem_document(problem: RejectedError, request_id: str) -> dict[str, Any]:
         document["errors"] = errors
     document.update(getattr(problem, "extra", None) or {})
     return document
+
+
+def refusal_text(error: RejectedError) -> str:
+    """What was refused and what to do next, as a page or a form says it."""
+    document = problem_document(error, "-")
+    return f"{document['detail']} {document['next_step']}"
 
 
 def problem_response(problem: RejectedError) -> HttpResponse:
@@ -171,6 +178,9 @@ def as_problem(error: Exception) -> RejectedError:
         return ApiProblem(RejectCode.THROTTLED, needed=str(wait), retry_after=wait)
     if isinstance(error, RequestDataTooBig):
         return ApiProblem(RejectCode.PAYLOAD_TOO_LARGE)
+    if isinstance(error, MultiPartParserError | BadRequest | SuspiciousOperation):
+        # Django reads a form when it looks for the protection token, before any parser of ours.
+        return ApiProblem(RejectCode.MALFORMED)
     if isinstance(error, EngineUnavailableError):
         return ApiProblem(RejectCode.ENGINE_UNAVAILABLE)
     if isinstance(error, OutcomeUnknownError):

@@ -25,15 +25,17 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.views.decorators.cache import never_cache
 
 from brokerage.config import BASE_DIR, get_config
 from brokerage.kernel.errors import RejectedError
-from brokerage.kernel.rejects import RejectCode
-from brokerage.platform.problems import PROBLEM_TYPE, ApiProblem, problem_document, problem_response
+from brokerage.kernel.rejects import RejectCode, reject_row
+from brokerage.platform.problems import PROBLEM_TYPE, ApiProblem, problem_document, problem_response, refusal_text
 from brokerage.platform.valkey import get_valkey
 
+View = Callable[..., HttpResponseBase]
 THEMES = ("system", "light", "dark")
 DENSITIES = ("comfortable", "compact")
 NOBODY = "'none'"
@@ -189,9 +191,27 @@ def refused(request: HttpRequest, error: RejectedError) -> HttpResponse:
     """Answer with a refusal: a problem document below ``/api/``, else a page that says what and what next."""
     if _is_api(request):
         return problem_response(error)
-    document = problem_document(error, getattr(request, "request_id", "-"))
-    text = f"{document['detail']} {document['next_step']}"
-    return _error(request, int(document["status"]), str(document["title"]), text)
+    row = reject_row(error.code)
+    return _error(request, row.http, row.title, refusal_text(error))
+
+
+def refusing_page(view: View) -> View:
+    """A page of records or acts, never kept by a cache: a refusal is a page that says why and what next, what is not there is 404.
+
+    Who may open it, the doors of the policy table and (for staff) the gate have seen to before.
+    """
+
+    @wraps(view)
+    @never_cache
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except RejectedError as error:
+            if error.code == RejectCode.NOT_FOUND:
+                raise Http404 from error
+            return refused(request, error)
+
+    return page
 
 
 def page_400(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -264,6 +264,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "KycDocumentKind": "compliance.api.schemas.DOCUMENT_KINDS",
         "KycDocumentState": "compliance.api.schemas.DOCUMENT_STATES",
+        "OwnerKind": "compliance.api.schemas.OWNER_KINDS",
         "KycState": "compliance.api.schemas.STATES",
         "AccountStatus": "accounts.api.schemas.ACCOUNT_STATUSES",
         "OrderStatus": "trading.api.schemas.ORDER_STATUSES",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -10,16 +11,24 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from brokerage.kernel.clock import NS_PER_US, datetime_from_ns
+from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api import ApiView, Page, listing, query_of
-from brokerage.platform.api_fields import PageQuery, StrictSerializer, StrictText, WholeNumber
+from brokerage.platform.api_fields import PageQuery, StrictSerializer, StrictText, TimeField, WholeNumber
 from brokerage.platform.api_schema import documented, list_of
 from brokerage.platform.audit import record
+from brokerage.platform.problems import ApiProblem
 from compliance.audit.export import export_lines
 from compliance.audit.signing import signer
 from compliance.selectors import audit, audit_proof
 
 PAGE = Page("audit", 1)
 SEQ_MAX = 2**53 - 1
+
+
+def _moment(ns: int | None) -> datetime | None:
+    """The first time an entry can have at or after one asked for: entries have microseconds."""
+    return None if ns is None else datetime_from_ns(-(-ns // NS_PER_US) * NS_PER_US)
 
 
 class NoQuery(StrictSerializer):
@@ -40,6 +49,17 @@ class EntriesQuery(PageQuery):
     object_type = StrictText(max_length=64, required=False)
     object_id = StrictText(max_length=128, required=False)
     action = StrictText(max_length=64, required=False)
+    from_ = TimeField(required=False, help_text="At or after.")
+    to = TimeField(required=False, help_text="Before; later than from.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The later time must be the later."""
+        since, until = attrs.get("from"), attrs.get("to")
+        if since is not None and until is not None and since >= until:
+            raise ApiProblem(
+                RejectCode.VALUE_OUT_OF_RANGE, "to must be later than from.", needed="a time after from", field="to"
+            )
+        return attrs
 
 
 class CheckpointBody(serializers.Serializer[Any]):
@@ -154,7 +174,11 @@ class EntriesView(ApiView):
         """A page, newest first."""
         asked = query_of(request, EntriesQuery)
         names = ("actor", "object_type", "object_id", "action")
-        found = audit.entries_for(**{name: asked.get(name) or "" for name in names})
+        found = audit.entries_for(
+            **{name: asked.get(name) or "" for name in names},
+            since=_moment(asked.get("from")),
+            until=_moment(asked.get("to")),
+        )
         if asked.get("cursor"):
             found = found.filter(seq__lt=PAGE.decode(asked["cursor"])[0])
         rows = list(found.defer("payload")[: asked["limit"] + 1])

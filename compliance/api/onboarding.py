@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from accounts.models import User
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api import ApiView, listing
+from brokerage.platform.api_fields import StrictSerializer
 from brokerage.platform.api_schema import documented, list_of
 from brokerage.platform.problems import ApiProblem
 from compliance.api import schemas
@@ -26,11 +28,13 @@ DOCUMENTS_MAX = 60
 
 
 def case_json(case: KycCase) -> dict[str, Any]:
-    """A case for its owner: no score, no notes, no hits."""
+    """A case for the client: no score, no notes, no hits."""
     return {
         "state": case.state,
         "tier": case.tier,
-        "trading_allowed": User.objects.values_list("trading_allowed", flat=True).get(pk=case.user_id),
+        "trading_allowed": case.account.entity_allowed
+        if case.account is not None
+        else User.objects.values_list("trading_allowed", flat=True).get(pk=case.user_id),
         "text": case.client_text,
         "actions": case.actions,
         "steps": [
@@ -61,6 +65,43 @@ def document_json(row: KycDocument) -> dict[str, Any]:
     }
 
 
+def step_answer(
+    view: ApiView,
+    request: Request,
+    step: str,
+    bodies: Mapping[str, type[StrictSerializer]],
+    case: KycCase | None = None,
+) -> KycCase:
+    """Store what the request's body answers to a step; 2014 for a step that is none of answers. ``case``: of an entity."""
+    shape = bodies.get(step)
+    if shape is None:
+        raise ApiProblem(RejectCode.NOT_FOUND, "There is no such step.", needed=", ".join(bodies))
+    data = {name: value.isoformat() if isinstance(value, date) else value for name, value in view.body(shape).items()}
+    return answer_save(user=request.user, step=step, data=data, case=case)
+
+
+def documents_listed(case: KycCase) -> dict[str, Any]:
+    """A case's documents, the newest first, replaced ones left out."""
+    return listing(
+        [document_json(row) for row in case.documents.exclude(state=KycDocument.State.REPLACED)[:DOCUMENTS_MAX]]
+    )
+
+
+def document_take(request: Request, case: KycCase | None = None) -> KycDocument:
+    """Take the request's file in. ``case``: of an entity."""
+    body = schemas.DocumentBody(data=request.data)
+    body.is_valid(raise_exception=True)
+    data = body.validated_data
+    return document_add(
+        user=request.user,
+        kind=data["kind"],
+        data=data["file"].read(),
+        issued_on=data.get("issued_on"),
+        expires_on=data.get("expires_on"),
+        case=case,
+    )
+
+
 class CaseView(ApiView):
     """The caller's case."""
 
@@ -81,13 +122,7 @@ class StepView(ApiView):
     )  # fmt: skip
     def put(self, request: Request, step: str) -> Response:
         """Store the answers of a step; the same again changes nothing but the time."""
-        shape = schemas.BODIES.get(step)
-        if shape is None:
-            raise ApiProblem(RejectCode.NOT_FOUND, "There is no such step.", needed=", ".join(schemas.BODIES))
-        data = {
-            name: value.isoformat() if isinstance(value, date) else value for name, value in self.body(shape).items()
-        }
-        return Response(case_json(answer_save(user=request.user, step=step, data=data)))
+        return Response(case_json(step_answer(self, request, step, schemas.BODIES)))
 
 
 class DocumentsView(ApiView):
@@ -104,8 +139,7 @@ class DocumentsView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """Newest first, replaced ones left out."""
-        rows = case_open(user=request.user).documents.exclude(state=KycDocument.State.REPLACED)[:DOCUMENTS_MAX]
-        return Response(listing([document_json(row) for row in rows]))
+        return Response(documents_listed(case_open(user=request.user)))
 
     @documented(
         answer=schemas.Document, body={"multipart/form-data": schemas.DocumentBody}, status=201, problems=(409, 422),
@@ -113,17 +147,7 @@ class DocumentsView(ApiView):
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Take a file in: cleaned, scanned, sealed. A new one of the same step replaces the earlier."""
-        body = schemas.DocumentBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        data = body.validated_data
-        row = document_add(
-            user=request.user,
-            kind=data["kind"],
-            data=data["file"].read(),
-            issued_on=data.get("issued_on"),
-            expires_on=data.get("expires_on"),
-        )
-        return Response(document_json(row), status=201)
+        return Response(document_json(document_take(request)), status=201)
 
 
 class SubmitView(ApiView):

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.api import audit, onboarding, webhooks
+from compliance.api import audit, entities, onboarding, webhooks
 
 urlpatterns = [
     path("audit/checkpoint", audit.CheckpointView.as_view(), name="api-audit-checkpoint"),
@@ -15,6 +15,33 @@ urlpatterns = [
     path("onboarding", onboarding.CaseView.as_view(), name="api-onboarding"),
     path("onboarding/appeal", onboarding.AppealView.as_view(), name="api-onboarding-appeal"),
     path("onboarding/documents", onboarding.DocumentsView.as_view(), name="api-onboarding-documents"),
+    path("onboarding/entities", entities.EntitiesView.as_view(), name="api-onboarding-entities"),
+    path("onboarding/entities/<str:number>", entities.EntityView.as_view(), name="api-onboarding-entity"),
+    path(
+        "onboarding/entities/<str:number>/appeal",
+        entities.EntityAppealView.as_view(),
+        name="api-onboarding-entity-appeal",
+    ),
+    path(
+        "onboarding/entities/<str:number>/documents",
+        entities.EntityDocumentsView.as_view(),
+        name="api-onboarding-entity-documents",
+    ),
+    path(
+        "onboarding/entities/<str:number>/owners",
+        entities.EntityOwnersView.as_view(),
+        name="api-onboarding-entity-owners",
+    ),
+    path(
+        "onboarding/entities/<str:number>/steps/<slug:step>",
+        entities.EntityStepView.as_view(),
+        name="api-onboarding-entity-step",
+    ),
+    path(
+        "onboarding/entities/<str:number>/submit",
+        entities.EntitySubmitView.as_view(),
+        name="api-onboarding-entity-submit",
+    ),
     path("onboarding/steps/<slug:step>", onboarding.StepView.as_view(), name="api-onboarding-step"),
     path("onboarding/submit", onboarding.SubmitView.as_view(), name="api-onboarding-submit"),
     path("onboarding/webhooks/<slug:vendor>", webhooks.webhook, name="api-onboarding-webhook"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +17,9 @@ from compliance.policy import policy
 from compliance.selectors.checklist import answer_of
 from compliance.services.answers import answer_store
 from compliance.services.kyc import case_lock
+
+#: The id of no owner.
+UNKNOWN = "?"
 
 
 def entity_case_open(*, user: Any, number: str) -> KycCase:
@@ -72,6 +76,49 @@ def owner_remove(*, case_id: Any, node_id: str) -> KycCase:
         held = answer_of(case, "owners")
         _keep(case, without(held.get("nodes", []), node_id), int(held.get("last", 0)))
     return case
+
+
+def owners_replace(*, case_id: Any, rows: Sequence[dict[str, Any]]) -> KycCase:
+    """Put a whole tree in the place of the one there is; 7016 with the field (``owners.<place>.<field>``), 7013 as for one owner.
+
+    A row's ``id`` is its sender's word for it, ``parent`` the word for a company before it. Who is there already keeps their id; the same tree
+    again keeps all of them, whatever words it is sent with.
+    """
+    rules = policy().body["entity"]
+    with transaction.atomic():
+        case = case_lock(case_id)
+        held = answer_of(case, "owners")
+        old, last = list(held.get("nodes", [])), int(held.get("last", 0))
+        known = {node["id"]: int(node["id"][1:]) for node in old}
+        nodes: list[dict[str, Any]] = []
+        ids = {"": ""}
+        for place, row in enumerate(rows):
+            word = row["id"]
+            number = known.get(word) or last + 1
+            last = max(last, number)
+            try:
+                if word in ids:
+                    raise DetailError("id", "Each owner needs an id of its own.")
+                node = node_clean(
+                    {**row, "parent": ids.get(row["parent"], UNKNOWN)}, nodes, nodes_max=rules["nodes_max"],
+                    depth_max=rules["depth_max"], number=number,
+                )  # fmt: skip
+            except DetailError as error:
+                raise RejectedError(
+                    RejectCode.DETAILS_REFUSED, str(error), field=f"owners.{place}.{error.field}"
+                ) from error
+            nodes.append(node)
+            ids[word] = node["id"]
+        if _nameless(nodes) == _nameless(old):
+            nodes, last = old, int(held.get("last", 0))
+        _keep(case, nodes, last)
+    return case
+
+
+def _nameless(nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tree with places for ids."""
+    places = {"": -1} | {node["id"]: place for place, node in enumerate(nodes)}
+    return [{**node, "id": place, "parent": places[node["parent"]]} for place, node in enumerate(nodes)]
 
 
 def _keep(case: KycCase, nodes: list[dict[str, Any]], last: int) -> None:

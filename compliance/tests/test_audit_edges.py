@@ -91,6 +91,42 @@ def test_an_officer_searches_reads_and_takes_proofs_away(officer, trail):  # noq
     assert json.loads(lines[0])["entry"]["seq"] == 1
 
 
+def test_an_officer_searches_by_time_from_included_to_not(officer, trail):  # noqa: F811
+    acts(3)
+    trail.drain()
+    rows = officer.get("/api/v1/audit/entries").json()["results"]
+    times = {row["seq"]: row["time"] for row in rows}
+    assert len(set(times.values())) == 3, "three acts at three times"
+
+    def found(**asked):
+        return [row["seq"] for row in officer.get("/api/v1/audit/entries", asked).json()["results"]]
+
+    assert found(**{"from": times["2"]}) == ["3", "2"]
+    assert found(to=times["2"]) == ["1"]
+    assert found(**{"from": times["1"], "to": times["3"]}) == ["2", "1"]
+    assert found(**{"from": times["2"], "to": times["3"], "object_id": "9"}) == []
+    # A nanosecond behind an entry is behind it: entries have microseconds, what is asked for need not.
+    behind = times["2"].removesuffix("Z") + "001Z"
+    assert found(**{"from": behind}) == ["3"]
+    assert found(to=behind) == ["2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("_case", "asked", "code", "field"),
+    [
+        ("no time", {"from": "yesterday"}, 1001, "from"),
+        ("no zone", {"to": "2026-01-31T12:00:00"}, 1001, "to"),
+        ("before time", {"from": "1969-12-31T23:59:59Z"}, 1014, "from"),
+        ("the other way round", {"from": "2026-02-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, 1014, "to"),
+        ("nothing between", {"from": "2026-02-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}, 1014, "to"),
+        ("a name of the page's", {"since": "2026-02-01T00:00:00Z"}, 1010, "since"),
+    ],
+)
+def test_times_that_cannot_be_are_refused(officer, trail, _case, asked, code, field):  # noqa: F811
+    answer = officer.get("/api/v1/audit/entries", asked)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, code, field)
+
+
 def test_the_proof_page_shows_the_note_and_hands_out_the_verifier(client, trail):  # noqa: F811
     assert "Nothing was signed yet" in client.get("/proof").content.decode()
     acts(1)

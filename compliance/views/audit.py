@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from brokerage.kernel.errors import RejectedError
@@ -18,7 +16,7 @@ from brokerage.platform.api import Page
 from brokerage.platform.audit import record
 from brokerage.platform.reporting import csv_response
 from brokerage.platform.throttling import throttle_demand
-from brokerage.platform.web import refused
+from brokerage.platform.web import refusing_page
 from compliance.forms import AuditFilterForm
 from compliance.models import AuditCheckpoint, AuditEntry
 from compliance.selectors import audit
@@ -32,24 +30,6 @@ CURSOR = Page("audit-page", 1)
 HEADER = (
     "seq", "time", "actor_type", "actor", "on_behalf_of", "action", "object_type", "object_id", "subject", "request_id", "entry_hash",
 )  # fmt: skip
-View = Callable[..., HttpResponseBase]
-
-
-def audit_page(view: View) -> View:
-    """A page for those who may see the trail, which the doors of the policy table have seen to."""
-
-    @wraps(view)
-    @never_cache
-    @require_safe
-    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            return view(request, *args, **kwargs)
-        except RejectedError as error:
-            if error.code == RejectCode.NOT_FOUND:
-                raise Http404 from error
-            return refused(request, error)
-
-    return page
 
 
 def _found(form: AuditFilterForm) -> Any:
@@ -77,7 +57,8 @@ def _named(rows: list[AuditEntry]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-@audit_page
+@refusing_page
+@require_safe
 def search(request: HttpRequest) -> HttpResponse:
     """A page of entries, the newest first."""
     form = AuditFilterForm(request.GET or None)
@@ -114,7 +95,8 @@ def search(request: HttpRequest) -> HttpResponse:
     return render(request, "compliance/audit_search.html", context, status=status)
 
 
-@audit_page
+@refusing_page
+@require_safe
 def entry(request: HttpRequest, seq: int) -> HttpResponse:
     """One record: what it changed, its place in the chain, what its hashes come to. Opening it is recorded."""
     found = audit.entry_get(seq)
@@ -140,7 +122,8 @@ def entry(request: HttpRequest, seq: int) -> HttpResponse:
     return render(request, "compliance/audit_entry.html", context)
 
 
-@audit_page
+@refusing_page
+@require_safe
 def proof(request: HttpRequest, seq: int) -> HttpResponse:
     """The inclusion proof as the stand-alone verifier takes it."""
     found = inclusion_get(audit.entry_get(seq))
@@ -158,7 +141,8 @@ def _download(request: HttpRequest, form: str) -> Any:
     return _found(filters)
 
 
-@audit_page
+@refusing_page
+@require_safe
 def table(request: HttpRequest) -> HttpResponseBase:
     """What was found as CSV; sealed parts are not in it."""
     found = _download(request, "csv")
@@ -166,7 +150,8 @@ def table(request: HttpRequest) -> HttpResponseBase:
     return csv_response("audit.csv", HEADER, rows, HEADER[2:])
 
 
-@audit_page
+@refusing_page
+@require_safe
 def proofs(request: HttpRequest) -> HttpResponseBase:
     """What was found and is signed, each with its proof: a line a record, the first line the note they lead to."""
     point = audit.checkpoint_latest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from brokerage.kernel.errors import RejectedError
 from brokerage.platform.audit import record
+from brokerage.platform.problems import refusal_text
 from compliance.models import KycCase, KycProposal, ScreeningHit
 from compliance.selectors.cases import VIEWS, case_file, queue_of
 from compliance.selectors.checklist import BY_NAME, steps_for
 from compliance.services.documents import link_make
 from compliance.services.kyc import DECISIONS, case_decide, last_refuser, needs_two, proposal_close
 from compliance.services.sanctions import hit_decide
-from compliance.views.onboarding import refusal_text
 
 PAGE = 50
 REASONS = (
@@ -75,11 +76,12 @@ def case(request: HttpRequest, case_id: UUID) -> HttpResponse:
     return render(request, "compliance/kyc_case.html", context)
 
 
-def _done(request: HttpRequest, case_id: Any, error: RejectedError | None, text: str) -> HttpResponse:
-    if error is not None:
-        messages.error(request, refusal_text(request, error))
-    else:
-        messages.success(request, text)
+def _done(request: HttpRequest, case_id: Any, act: Callable[[], str]) -> HttpResponse:
+    """Do the act, which answers what to say; then the case again."""
+    try:
+        messages.success(request, act())
+    except RejectedError as error:
+        messages.error(request, refusal_text(error))
     return redirect("kyc-case", case_id=case_id)
 
 
@@ -92,8 +94,8 @@ def decide(request: HttpRequest, case_id: UUID) -> HttpResponse:
     names = set(BY_NAME)
     step, text = sent.get("step", ""), sent.get("action_text", "").strip()[:300]
     actions = [{"step": step, "code": "officer", "text": text}] if step in names and text else []
-    problem = None
-    try:
+
+    def act() -> str:
         case_decide(
             case_id=case_id,
             officer=request.user,
@@ -102,41 +104,41 @@ def decide(request: HttpRequest, case_id: UUID) -> HttpResponse:
             note=sent.get("note", "")[:1000],
             actions=actions,
         )
-    except RejectedError as error:
-        problem = error
-    waits = KycProposal.objects.filter(case_id=case_id, state=KycProposal.State.OPEN).exists()
-    return _done(request, case_id, problem, "Proposed: a second person has to confirm it." if waits else "Decided.")
+        waits = KycProposal.objects.filter(case_id=case_id, state=KycProposal.State.OPEN).exists()
+        return "Proposed: a second person has to confirm it." if waits else "Decided."
+
+    return _done(request, case_id, act)
 
 
 @require_POST
 def proposal(request: HttpRequest, proposal_id: int) -> HttpResponse:
     """Confirm or turn down what somebody else proposed."""
     row = get_object_or_404(KycProposal, pk=proposal_id)
-    problem = None
-    try:
+
+    def act() -> str:
         proposal_close(
             proposal_id=proposal_id,
             officer=request.user,
             confirm=request.POST.get("answer") == "confirm",
             note=request.POST.get("note", "")[:900],
         )
-    except RejectedError as error:
-        problem = error
-    return _done(request, row.case_id, problem, "Noted.")
+        return "Noted."
+
+    return _done(request, row.case_id, act)
 
 
 @require_POST
 def hit(request: HttpRequest, hit_id: UUID) -> HttpResponse:
     """Say whether a hit is the client."""
     row = get_object_or_404(ScreeningHit, pk=hit_id)
-    problem = None
-    try:
+
+    def act() -> str:
         hit_decide(
             hit_id=hit_id,
             officer=request.user,
             same=request.POST.get("answer") == "same",
             reason=request.POST.get("reason", "")[:500],
         )
-    except RejectedError as error:
-        problem = error
-    return _done(request, row.case_id, problem, "Noted.")
+        return "Noted."
+
+    return _done(request, row.case_id, act)

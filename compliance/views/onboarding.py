@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.forms import PortalForm
 from accounts.trading_policy import trading_policy
 from brokerage.kernel.errors import RejectedError
-from brokerage.platform.problems import problem_document
+from brokerage.kernel.rejects import reject_row
+from brokerage.platform.problems import refusal_text
 from brokerage.platform.throttling import throttle_demand
 from compliance.forms import FORMS, AppealForm, DocumentForm, LivenessForm, OwnerForm
 from compliance.models import KycCase
@@ -43,12 +44,6 @@ from compliance.services.liveness import (
 #: Nothing in a document may run, load or be framed, whatever it turns out to be.
 DOCUMENT_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 STATE_KINDS = {"approved": "ok", "rejected": "bad", "restricted": "bad", "offboarded": "bad", "more_info": "warn"}
-
-
-def refusal_text(request: HttpRequest, error: RejectedError) -> str:
-    """What a refusal says, with its next step."""
-    document = problem_document(error, getattr(request, "request_id", "-"))
-    return f"{document['detail']} {document['next_step']}"
 
 
 def case_of(request: HttpRequest, number: str | None) -> KycCase:
@@ -151,8 +146,8 @@ def step(request: HttpRequest, name: str, number: str | None = None) -> HttpResp
 
 def _told(request: HttpRequest, form: PortalForm, error: RejectedError) -> int:
     """Put a refusal on the form; its status."""
-    form.add_error(error.field if error.field in form.fields else None, refusal_text(request, error))
-    return int(problem_document(error, "-")["status"])
+    form.add_error(error.field if error.field in form.fields else None, refusal_text(error))
+    return reject_row(error.code).http
 
 
 def _step_page(
@@ -244,7 +239,7 @@ def _liveness_step(request: HttpRequest, case: KycCase) -> HttpResponse:
                 liveness_answer(case=case, gestures=given)
                 return redirect(request.path)
     except RejectedError as error:
-        problem, code = refusal_text(request, error), int(problem_document(error, "-")["status"])
+        problem, code = refusal_text(error), reject_row(error.code).http
         last = liveness_last(case)
     if form is None and asked:
         form = LivenessForm(None, gestures=gestures, asked=len(asked))
@@ -261,7 +256,7 @@ def submit(request: HttpRequest, number: str | None = None) -> HttpResponse:
     try:
         case_submit(user=request.user, case=case_of(request, number))
     except RejectedError as error:
-        messages.error(request, refusal_text(request, error))
+        messages.error(request, refusal_text(error))
     return redirect(base_of(number))
 
 
@@ -276,7 +271,7 @@ def appeal(request: HttpRequest, number: str | None = None) -> HttpResponse:
     try:
         case_appeal(user=request.user, text=form.cleaned_data["text"], case=case)
     except RejectedError as error:
-        messages.error(request, refusal_text(request, error))
+        messages.error(request, refusal_text(error))
     else:
         messages.success(request, "Thank you. Another person will look at it again.")
     return redirect(base_of(number))
@@ -289,7 +284,7 @@ def document(request: HttpRequest, token: str) -> HttpResponse:
     try:
         row, data = link_open(token=token, viewer=request.user)
     except RejectedError as error:
-        context = {"status": 403, "title": "This link cannot be used", "text": refusal_text(request, error)}
+        context = {"status": 403, "title": "This link cannot be used", "text": refusal_text(error)}
         return render(request, "errors/error.html", context, status=403)
     answer = HttpResponse(data, content_type=row.media_type)
     ending = "pdf" if row.media_type == "application/pdf" else "jpg"

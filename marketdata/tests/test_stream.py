@@ -10,7 +10,6 @@ import pytest
 import redis.asyncio
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
-from brokerage.platform.sockets import SocketLimits
 from marketdata import hub as hub_module
 from marketdata.consumers import MarketConsumer, parse_topic
 from marketdata.hub import Hub
@@ -19,10 +18,9 @@ from marketdata.publisher import Publisher
 from marketdata.quality import FeedState
 from marketdata.tests.factories import instrument_ref
 from marketdata.ticks import BUY, SELL, BookChange, StateChange, Trade
-from tests.ws import BookReader, WsClient
+from tests.ws import LIMITS, BookReader, WsClient
 
 AAA, BBB = 1, 2
-LIMITS = SocketLimits(per_ip=500)
 
 
 class Stage:

@@ -21,7 +21,7 @@ LONG_FILES_MAX = 400
 LONG_FILES: dict[str, int] = {
     "brokerage/kernel/segment_log.py": 451,
     "brokerage/platform/sockets.py": 437,
-    "marketdata/tests/test_stream.py": 416,
+    "marketdata/tests/test_stream.py": 414,
     "native/layout.py": 401,
     "native/src/match.c": 438,
     "native/src/snapshot.c": 403,
@@ -29,7 +29,7 @@ LONG_FILES: dict[str, int] = {
     "native/tests/test_reference_orders.py": 698,
     "trading/engine/runtime.py": 427,
     "trading/engine/tests/test_runtime.py": 421,
-    "trading/engine/tests/test_server.py": 542,
+    "trading/engine/tests/test_server.py": 538,
     "trading/projection/market_runner.py": 433,
 }
 

@@ -71,7 +71,7 @@ class Request:
 
 
 def _value(name: str, route: str, world: World, target: str, account: str) -> Any:
-    if route == "entity-step" and name == "name":
+    if (route, name) in {("entity-step", "name"), ("api-onboarding-entity-step", "step")}:
         return "company"
     if name == "number":
         return account

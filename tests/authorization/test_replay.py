@@ -38,9 +38,11 @@ from brokerage.platform import embed, web
 from brokerage.platform.auth import ticket_issue
 from brokerage.platform.policy import ROUTES
 from brokerage.platform.policy_rules import NOTHING, USER, method_of
-from compliance.models import KycCase, KycDocument
+from compliance.models import KycAnswer, KycCase, KycDocument
 from compliance.services.documents import link_make
 from compliance.tests.factories import case_filled
+from compliance.tests.test_entities import COMPANY
+from compliance.tests.test_ownership import person as owner_of_all
 from marketdata.consumers import parse_topic
 from tests.authorization.world import SECRET, Actor, _signed_in, picture
 from tests.conftest_engine import LivePlatform, Trader, forget_caches
@@ -138,16 +140,8 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     other = json.loads(do("POST", "/api/v1/orders", body=order).content)["order_id"]
     platform.settle()
     do("POST", "/api/v1/orders/preview", body=order)
-    for name in [
-        "orders",
-        "orders.csv",
-        "executions",
-        "executions.csv",
-        "balances",
-        "ledger",
-        "ledger.csv",
-        "positions",
-    ]:
+    lists = ("orders", "executions", "ledger")
+    for name in [*lists, *(f"{name}.csv" for name in lists), "balances", "positions"]:
         do("GET", f"/api/v1/{name}", query=here)
         do("GET", f"/api/v1/{name}")
     do("GET", "/api/v1/executions", query=f"{here}&order_id={placed}")
@@ -181,15 +175,10 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         families.append(TokenFamily.objects.exclude(pk__in=known).get().pk)
     do("POST", "/profile/api", form={"sign_in": str(families[0])})
     # Security
-    for path in (
-        "/security",
-        "/security/history",
-        "/profile",
-        "/profile/personal",
-        "/profile/export",
-        "/security/email",
-    ):
-        do("GET", path)
+    for path in ("", "/history", "/email"):
+        do("GET", f"/security{path}")
+    for path in ("", "/personal", "/export"):
+        do("GET", f"/profile{path}")
     passkey = _passkey(anna, b"a")
     # Accounts of several people
     do("POST", "/accounts/new", form={"kind": "entity", "name": "Ely Holdings", "lei": ""})
@@ -238,7 +227,18 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     entity = f"/onboarding/entity/{firm.number}"
     for path in (entity, f"{entity}/status", f"{entity}/steps/{ENTITY_STEP}"):
         do("GET", path)
+    over_rest = f"/api/v1/onboarding/entities/{firm.number}"
+    tree = {"owners": [{"id": "a", **owner_of_all("Anna Ely", "100", controls=True)}]}
+    do("GET", "/api/v1/onboarding/entities")
+    for path in (over_rest, f"{over_rest}/documents"):
+        do("GET", path)
+    do("PUT", f"{over_rest}/steps/{ENTITY_STEP}", body=COMPANY)
+    do("PUT", f"{over_rest}/owners", body=tree)
     recording.calls += [
+        Call("PUT", f"{over_rest}/owners", body={"owners": []}),
+        Call("POST", f"{over_rest}/documents", form={"kind": "registry_extract", "file": picture()}),
+        Call("POST", f"{over_rest}/submit"),
+        Call("POST", f"{over_rest}/appeal", body={"text": "Please look again at what was sent."}),
         Call("POST", f"{entity}/steps/{ENTITY_STEP}", form={}),
         Call("POST", f"{entity}/submit", form={}),
         Call("POST", f"{entity}/appeal", form={"text": "Please look again at what was sent."}),
@@ -303,6 +303,7 @@ def belongings(user: User) -> dict[str, Any]:
         "passkeys": sorted(Passkey.objects.filter(user=user).values_list("uid")),
         "documents": sorted(KycDocument.objects.filter(case__user=user).values_list("pk", "state")),
         "answers": sorted(KycCase.objects.get(user=user).answers.values_list("step", "digest")),
+        "entities": sorted(KycAnswer.objects.filter(case__account__in=accounts).values_list("step", "digest")),
         "exports": sorted(DataExport.objects.filter(user=user).values_list("pk", "status")),
         "user": User.objects.filter(pk=user.pk).values("email", "display_name", "country", "is_active", "frozen_at").get(),
     }  # fmt: skip

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,23 @@ async def measure(port: int, pid: int, valkey: redis.Redis, sockets: int, rounds
     }
 
 
+def daphne_start(port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A daphne of the product's own on loopback with ``hub_app``; who starts it waits for it and ends it."""
+    command = [
+        sys.executable,
+        "-m",
+        "brokerage.serve",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "tests.bench.hub_app:application",
+    ]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
 def run(sockets: int = 300, rounds: int = 60) -> dict[str, Any]:
     """Start what is needed, measure, stop it."""
     with contextlib.ExitStack() as stack:
@@ -186,19 +204,7 @@ def run(sockets: int = 300, rounds: int = 60) -> dict[str, Any]:
             environment |= {"REDIS_URL": servers.redis_url, "DATABASE_URL": servers.database_url}
         valkey = redis.Redis.from_url(environment["REDIS_URL"])
         port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "brokerage.serve",
-            "-b",
-            "127.0.0.1",
-            "-p",
-            str(port),
-            "tests.bench.hub_app:application",
-        ]
-        server = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        server = daphne_start(port, environment)
         try:
             for _ in range(600):
                 with socket.socket() as probe:

@@ -6,7 +6,6 @@ Afterwards the tables are what a replay of the journal makes of them, and engine
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest_engine import Child, LiveEngine, LivePlatform
+from tests.conftest_engine import Child, LiveEngine, LivePlatform, projector_of
 from tests.crash.pg_proxy import FIRST, UNANSWERED, CuttingProxy, label_of
 
 TABLES = (
@@ -48,13 +47,7 @@ def proxy(live_database: str) -> Iterator[CuttingProxy]:
 @pytest.fixture(scope="module")
 def live_projection(live_engine: LiveEngine, live_database: str, proxy: CuttingProxy) -> Iterator[Child]:
     """The usual projector, which reaches its database through the proxy."""
-    environment = {**live_engine.environment, "DATABASE_URL": proxy.url}
-    projector = Child("projector", [sys.executable, "manage.py", "run_projector"], environment, live_engine.var)
-    try:
-        projector.start()
-        yield projector
-    finally:
-        projector.stop()
+    yield from projector_of(live_engine, proxy.url)
 
 
 class Load(threading.Thread):

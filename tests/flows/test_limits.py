@@ -16,14 +16,14 @@ from accounts.services.rules import staff_limits_set
 from accounts.services.trading_accounts import account_open
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.valkey import get_valkey
-from marketdata.models import Instrument
+from marketdata.models import Asset, Instrument
 from tests.conftest_engine import LivePlatform, Trader, forget_caches
 from tests.flows.steps import limit, placed, refused
 from trading.engine import commands
 from trading.engine.gateway import Rejected
 from trading.services import limits as limits_module
 from trading.services.account_control import limits_sync
-from trading.services.listing import account_send, instrument_send
+from trading.services.listing import account_send, instrument_send, instruments_listed
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +225,30 @@ def test_a_crypto_cfd_is_not_for_retail_clients_in_the_united_kingdom(live_platf
     trader = client_of(live_platform, tier=3)
     order = {"symbol": "BTC-CFD", "side": "buy", "type": "limit", "qty": "0.01", "price": "1000"}
     assert refused(trader.api("POST", "orders", order)) == (403, RejectCode.PRODUCT_BANNED)
+    listed.delete()
+
+
+def test_what_is_not_quoted_in_dollars_is_refused_not_counted_as_if_it_were(live_platform: LivePlatform) -> None:
+    listed = Instrument.objects.select_related("quote").get(symbol="BTC-USD")
+    # The engine knows instruments that other tests have taken away.
+    listed.pk, listed.symbol = None, "BTC-EUR"
+    listed.core_instrument = instruments_listed(live_platform.engine.client) + 1
+    listed.quote = Asset.objects.get(code="EUR")
+    listed.save()
+    instrument_send(live_platform.engine.client, listed, first=True)
+    forget_caches()
+    trader = client_of(live_platform, tier=3)
+    order = {"symbol": "BTC-EUR", "side": "buy", "type": "limit", "qty": "0.01", "price": "60000"}
+    for path in ("orders", "orders/preview"):
+        answer = trader.api("POST", path, order)
+        assert refused(answer) == (403, RejectCode.LIMIT_CURRENCY), path
+        assert (answer.json()["needed"], answer.json()["available"]) == ("USD", "EUR")
+    # The engine's own word: nothing there to reduce.
+    assert refused(trader.api("POST", "orders", order | {"reduce_only": True}))[1] != RejectCode.LIMIT_CURRENCY
+    # Other crypto assets are as before.
+    assert trader.api("POST", "orders", limit("buy", "1", "100")).status_code == 201
+    crypto = next(row for row in trader.api("GET", "limits").json()["products"] if row["product"] == "crypto")
+    assert (crypto["refused"], crypto["day_used"]) == (None, "100")
     listed.delete()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -12,7 +11,7 @@ from django.db import connection
 
 from brokerage.config import BASE_DIR
 from brokerage.settings.base import database_from_url
-from tests.conftest_engine import Child, LiveEngine, LivePlatform
+from tests.conftest_engine import Child, LiveEngine, LivePlatform, projector_of
 from trading.models import Execution
 
 
@@ -22,13 +21,7 @@ def live_projection(live_engine: LiveEngine, live_database: str) -> Iterator[Chi
     with connection.cursor() as cursor:
         cursor.execute((BASE_DIR / "deploy" / "sql" / "roles.sql").read_text())
     url = f"{live_database}{'&' if '?' in live_database else '?'}options={quote('-c role=brokerage_projector')}"
-    environment = {**live_engine.environment, "DATABASE_URL": url}
-    projector = Child("projector", [sys.executable, "manage.py", "run_projector"], environment, live_engine.var)
-    try:
-        projector.start()
-        yield projector
-    finally:
-        projector.stop()
+    yield from projector_of(live_engine, url)
 
 
 def test_the_projectors_address_means_its_role(live_projection: Child) -> None:

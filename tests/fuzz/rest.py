@@ -45,6 +45,7 @@ def world(platform: LivePlatform) -> World:
     from accounts.models import TradingAccountMember
     from accounts.services.api_keys import api_key_create
     from accounts.services.token_families import family_begin
+    from accounts.services.trading_accounts import account_open
     from backoffice.tests.factories import staff
     from brokerage.platform.policy_rules import SCOPES
 
@@ -55,6 +56,7 @@ def world(platform: LivePlatform) -> World:
     unverified = platform.trader("unverified", {}, verified=False)
     viewer = platform.trader("viewer", {})
     TradingAccountMember.objects.create(account=owner.account, user=viewer.user, role="viewer")
+    firm = account_open(user=owner.user, kind="entity", name="Fuzzed Ltd")
     platform.settle()
     people: list[dict[str, Any]] = [{"name": "visitor"}]
     for name, one in (("client", owner), ("unverified", unverified), ("viewer", viewer)):
@@ -72,12 +74,12 @@ def world(platform: LivePlatform) -> World:
     numbers = [owner.account.number, unverified.account.number]
     known = {
         "account": numbers,
-        "number": numbers,
+        "number": [*numbers, firm.number],
         "symbol": ["SOL-USD", "BTC-USD"],
         "order_id": [placed.json()["order_id"]],
         "client_order_id": ["known"],
         "subject": numbers,
-        "step": ["identity", "suitability", "tax"],
+        "step": ["identity", "suitability", "tax", "company"],
         "asset": ["USD", "SOL"],
     }
     return World(people, known)

@@ -8,8 +8,6 @@ import json
 import os
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import pytest
 import redis
 import websockets
 
-from tests.bench.hub_bench import rss_kb
+from tests.bench.hub_bench import daphne_start, rss_kb
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,19 +27,7 @@ ROUNDS, PAD = 300, 16_000
 def server():
     """daphne with the real consumer and hub, one made-up instrument."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "brokerage.serve",
-        "-b",
-        "127.0.0.1",
-        "-p",
-        str(port),
-        "tests.bench.hub_app:application",
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = daphne_start(port, os.environ)
     until = time.monotonic() + 60
     while True:
         with socket.socket() as probe:
@@ -169,19 +155,7 @@ async def test_the_sites_own_origin_is_served(server):
 
 async def test_a_server_that_stops_says_when_to_come_back():
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "brokerage.serve",
-        "-b",
-        "127.0.0.1",
-        "-p",
-        str(port),
-        "tests.bench.hub_app:application",
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = daphne_start(port, os.environ)
     try:
         async with asyncio.timeout(60):
             while True:

@@ -7,9 +7,10 @@ from typing import Any
 
 from accounts.models import AccountLimits
 from accounts.selectors.access import AccountRef
-from accounts.trading_policy import trading_policy
+from accounts.services.rules import SCALE
+from accounts.trading_policy import CURRENCY, trading_policy
 from brokerage.kernel.clock import NS_PER_DAY, SYSTEM_CLOCK, rfc3339
-from brokerage.kernel.rejects import reject_row
+from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.kernel.units import format_plain
 from marketdata.selectors.instruments import instrument_list
 from trading.services.limits import ALL, day_used, product_name, product_refusal
@@ -29,7 +30,7 @@ def limits_of(account: AccountRef) -> dict[str, Any] | None:
     limits, row = rules.limits, AccountLimits.objects.filter(account_id=account.id).first()
     order_max = limits.order_usd if rules.tier else ZERO
     if row is not None and rules.tier:
-        order_max = min(order_max, Decimal(row.order_notional).scaleb(-6))
+        order_max = min(order_max, Decimal(row.order_notional).scaleb(-SCALE))
     spent = used.get(ALL, ZERO)
     return {
         "account": account.number,
@@ -37,7 +38,7 @@ def limits_of(account: AccountRef) -> dict[str, Any] | None:
         "jurisdiction": rules.jurisdiction,
         "jurisdiction_name": rules.profile.name,
         "policy": trading_policy().version,
-        "currency": "USD",
+        "currency": CURRENCY,
         "order_max": format_plain(order_max),
         "open_orders_max": row.open_orders if row is not None else limits.open_orders,
         "day_limit": format_plain(limits.order_day_usd),
@@ -60,8 +61,9 @@ def _product(account: AccountRef, name: str, used: dict[str, Decimal]) -> dict[s
     if rules.banned(name) and not refusals:
         code: int | None = 7022
     else:
-        # Instruments of one product differ at most in their leverage.
-        code = int(refusals[0].code) if refusals and len(refusals) == len(mine) else None
+        # Instruments of one product differ at most in leverage and currency; what the client can do something about is told first.
+        codes = sorted((int(row.code) for row in refusals), key=lambda row: row == RejectCode.LIMIT_CURRENCY)
+        code = codes[0] if codes and len(codes) == len(mine) else None
     order, day = rules.limits.product_order_usd.get(name), rules.limits.product_day_usd.get(name)
     spent = used.get(name, ZERO)
     return {

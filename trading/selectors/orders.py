@@ -14,7 +14,6 @@ from brokerage.kernel.errors import IdentifierError
 from brokerage.kernel.identifiers import decode_id
 from brokerage.kernel.rejects import RejectCode
 from trading.models import Order, OrderEvent
-from trading.selectors.projection import projection_demand
 
 Row = dict[str, Any]
 
@@ -78,12 +77,3 @@ def order_events(core_account: int, order_id: int) -> list[Row]:
     """The time line of an order, oldest first, at most EVENTS_MAX steps."""
     rows = OrderEvent.objects.filter(order_id=order_id, core_account=core_account).order_by("seq")
     return list(rows.values()[:EVENTS_MAX])
-
-
-def order_after(core_account: int, order_id: int, cmd_seq: int) -> Row | None:
-    """One order once the projection holds ``cmd_seq``; RejectedError 9012 when it does not come."""
-    row = order_get(core_account, order_id)
-    if row is None:
-        projection_demand(cmd_seq)
-        row = order_get(core_account, order_id)
-    return row

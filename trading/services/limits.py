@@ -4,7 +4,8 @@ Products (bans, leverage caps, warnings, appropriateness) are read off the accou
 in Valkey for the owner of the account (an entity for itself), sub-accounts together, by one script that checks and adds in one step: of two
 orders that race for the last of a limit one wins. What the engine then refuses, does not fill or has cancelled is given back. A counter that is
 not there (first order of the day, Valkey lost) is made anew from the stored orders. The value of one order and the number of open ones are the
-engine's own limits (``account_control.py``). Reduce-only orders, which the engine lets only reduce, are never refused here.
+engine's own limits (``account_control.py``). Limits are in dollars: what is quoted in anything else is refused, not converted.
+Reduce-only orders, which the engine lets only reduce, are never refused here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from django.db.models import F, Q, Sum
 
 from accounts.models import TradingAccount
 from accounts.selectors.access import AccountRef
-from accounts.trading_policy import product_of, trading_policy
+from accounts.services.rules import SCALE
+from accounts.trading_policy import CURRENCY, product_of, trading_policy
 from brokerage.kernel.clock import NS_PER_DAY, SYSTEM_CLOCK
 from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -93,6 +95,11 @@ def leverage_of(instrument: InstrumentRef) -> Decimal:
     return Decimal(1_000_000) / instrument.margin_ppm if not instrument.spot and instrument.margin_ppm else Decimal(1)
 
 
+def in_limits_currency(instrument: InstrumentRef) -> bool:
+    """True when orders in an instrument are worth what limits are counted in: US dollars at their scale."""
+    return (instrument.quote.code, instrument.quote.scale) == (CURRENCY, SCALE)
+
+
 def product_refusal(account: AccountRef, instrument: InstrumentRef) -> RejectedError | None:
     """Why an account may not enter new risk in an instrument, None when it may."""
     rules, product = account.rules, product_name(instrument)
@@ -100,6 +107,8 @@ def product_refusal(account: AccountRef, instrument: InstrumentRef) -> RejectedE
         return None
     if rules.banned(product):
         return RejectedError(RejectCode.PRODUCT_BANNED, needed=rules.profile.name)
+    if not in_limits_currency(instrument):
+        return RejectedError(RejectCode.LIMIT_CURRENCY, needed=CURRENCY, available=instrument.quote.code)
     cap, leverage = rules.profile.leverage_caps.get(product), leverage_of(instrument)
     # Margin rates are whole millionths: 33,333 of them stand for 30:1.
     if cap is not None and round(leverage, 2) > cap:
@@ -122,7 +131,7 @@ def product_refusal(account: AccountRef, instrument: InstrumentRef) -> RejectedE
 
 
 def product_demand(account: AccountRef, instrument: InstrumentRef, flags: int) -> None:
-    """Refuse new risk that the client's rules do not allow: 7022 to 7025. What only reduces passes."""
+    """Refuse new risk that the client's rules do not allow: 7022 to 7025, 7029. What only reduces passes."""
     refusal = None if flags & FLAG_REDUCE_ONLY else product_refusal(account, instrument)
     if refusal is not None:
         raise refusal
@@ -133,11 +142,11 @@ def order_value_demand(account: AccountRef, instrument: InstrumentRef, value: in
     if account.rules is None or flags & FLAG_REDUCE_ONLY:
         return
     limit = account.rules.limits.product_order_usd.get(product_name(instrument))
-    if limit is not None and value > _minor(limit, instrument):
+    if limit is not None and value > _minor(limit):
         raise RejectedError(
             RejectCode.PRODUCT_ORDER_LIMIT,
-            needed=_money(_minor(limit, instrument), instrument),
-            available=_money(value, instrument),
+            needed=_money(_minor(limit)),
+            available=_money(value),
         )
 
 
@@ -154,9 +163,9 @@ def day_reserve(account: AccountRef, instrument: InstrumentRef, value: int, flag
     key = _key(account)
     arguments = (
         value,
-        _minor(limits.order_day_usd, instrument),
+        _minor(limits.order_day_usd),
         product,
-        _minor(own, instrument) if own is not None else -1,
+        _minor(own) if own is not None else -1,
     )
     try:
         what, left = get_valkey().eval(_RESERVE, 1, key, *arguments)  # type: ignore[misc]
@@ -166,9 +175,7 @@ def day_reserve(account: AccountRef, instrument: InstrumentRef, value: int, flag
     except redis.RedisError as error:
         raise _uncounted() from error
     if what != 1:
-        raise RejectedError(
-            RejectCode.DAY_LIMIT, needed=_money(value, instrument), available=_money(int(left), instrument)
-        )
+        raise RejectedError(RejectCode.DAY_LIMIT, needed=_money(value), available=_money(int(left)))
     return Reservation(key, product, value)
 
 
@@ -193,7 +200,7 @@ def day_used(account: AccountRef) -> dict[str, Decimal]:
             found = get_valkey().hgetall(key)
     except redis.RedisError as error:
         raise _uncounted() from error
-    return {name: Decimal(value).scaleb(-6) for name, value in found.items()}
+    return {name: Decimal(value).scaleb(-SCALE) for name, value in found.items()}
 
 
 def cancelled_value(event: Event) -> tuple[int, int]:
@@ -220,7 +227,12 @@ def day_give_back(
     for order_id, row in known.items():
         core_instrument, value = removed[order_id]
         instrument = instrument_by_core(core_instrument)
-        if instrument is None or row["flags"] & FLAG_REDUCE_ONLY or (row["created_ns"] or 0) < _midnight():
+        if (
+            instrument is None
+            or not in_limits_currency(instrument)
+            or row["flags"] & FLAG_REDUCE_ONLY
+            or (row["created_ns"] or 0) < _midnight()
+        ):
             continue
         Reservation(_key(account), product_name(instrument), value).settle(0)
 
@@ -262,7 +274,7 @@ def _begin(account: AccountRef, key: str) -> None:
     sums: dict[str, int] = {ALL: 0}
     for row in rows:
         instrument = instrument_by_core(row["core_instrument"])
-        if instrument is None:
+        if instrument is None or not in_limits_currency(instrument):
             continue
         value = int(row["traded"] + row["resting"]) * instrument.tick_value
         product = product_name(instrument)
@@ -271,9 +283,9 @@ def _begin(account: AccountRef, key: str) -> None:
     get_valkey().eval(_BEGIN, 1, key, KEEP_S, *[item for pair in sums.items() for item in pair])
 
 
-def _minor(usd: Decimal, instrument: InstrumentRef) -> int:
-    return int(usd.scaleb(instrument.quote.scale))
+def _minor(usd: Decimal) -> int:
+    return int(usd.scaleb(SCALE))
 
 
-def _money(minor: int, instrument: InstrumentRef) -> str:
-    return f"{format_plain(Decimal(minor).scaleb(-instrument.quote.scale))} {instrument.quote.code}"
+def _money(minor: int) -> str:
+    return f"{format_plain(Decimal(minor).scaleb(-SCALE))} {CURRENCY}"

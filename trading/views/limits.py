@@ -14,7 +14,7 @@ from accounts.selectors.access import accounts_forget
 from accounts.services.rules import disclosures_accept
 from accounts.trading_policy import trading_policy
 from brokerage.kernel.errors import RejectedError
-from brokerage.platform.problems import problem_document
+from brokerage.platform.problems import problem_document, refusal_text
 from trading.selectors.limits import limits_of
 from trading.views.state import page_account, page_accounts
 
@@ -41,12 +41,11 @@ def limits(request: HttpRequest) -> HttpResponse:
         try:
             shown = limits_of(account)
         except RejectedError as error:
-            document = problem_document(error, "-")
-            problem = f"{document['detail']} {document['next_step']}"
+            problem = refusal_text(error)
     wanted = request.GET.get("product", "")
     texts: dict[str, dict[str, object]] = {}
     for row in shown["products"] if shown else []:
-        if row["refused"] in (7022, 7023, 7025):
+        if row["refused"] in (7022, 7023, 7025, 7029):
             continue
         for item in row["disclosures"]:
             text = trading_policy().disclosures[item["code"]]

@@ -6,7 +6,6 @@ is named instead of guessed. Leaves reading to the selectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -141,8 +140,3 @@ def account_totals(state: dict[str, Any], currency: str) -> Totals:
 def _moved(price: str, quote: dict[str, Any]) -> Decimal:
     opened = quote.get("open_24h")
     return Decimal(price) - Decimal(opened) if opened else ZERO
-
-
-def quotes_of(symbols: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the known quotes of some symbols."""
-    return list(quotes_get(list(symbols)).values())

@@ -8,9 +8,20 @@ from typing import Any
 
 import pytest
 
+from accounts.api.tests.signer import PASSWORD
+from accounts.models import User
+from accounts.services.trading_accounts import account_open
 from brokerage.platform import crypto
 from brokerage.platform.jwt_keys import jwt_keys_forget
 from brokerage.platform.signing import keys_forget
+
+
+@pytest.fixture
+def user() -> User:
+    """Ann, with one account."""
+    user = User.objects.create_user("ann@example.test", PASSWORD)
+    account_open(user=user)
+    return user
 
 
 @pytest.fixture

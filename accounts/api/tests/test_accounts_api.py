@@ -73,6 +73,9 @@ def test_a_known_address_gets_the_same_answer(user: User) -> None:
         ("digits only", {"password": "739201846372"}, 1022),
         ("too long a name", {"display_name": "x" * 81}, 1014),
         ("country of three", {"country": "GBR"}, 1014),
+        ("country that is none", {"country": "XX"}, 1024),
+        ("country that is no code", {"country": "1x"}, 1024),
+        ("country as a number", {"country": 44}, 1001),
         ("unknown field", {"admin": True}, 1010),
         ("password as a number", {"password": 12345678901}, 1001),
     ],
@@ -136,7 +139,8 @@ def test_a_profile_is_read_and_changed(tokens: dict[str, Any]) -> None:
     assert (changed.json()["time_zone"], changed.json()["display_name"]) == ("Europe/Paris", "Anna")
     for body, code in (
         ({"time_zone": "Mars/Base"}, 1001),
-        ({"country": "1x"}, 1001),
+        ({"country": "1x"}, 1024),
+        ({"country": "XX"}, 1024),
         ({"email": "x@example.test"}, 1010),
         ({"display_name": None}, 1016),
     ):
@@ -213,3 +217,18 @@ def test_the_time_is_now() -> None:
     answer = call("GET", "time").json()
     assert abs(parse_rfc3339(answer["time"]) - SYSTEM_CLOCK.now_ns()) < 60 * 10**9
     assert int(answer["time_ns"]) // 1000 == parse_rfc3339(answer["time"]) // 1000
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\x7fé"]
+)
+@pytest.mark.parametrize("path", ["onboarding/submit", "onboarding/documents", "disclosures"])
+def test_a_browsers_form_without_its_boundary_cannot_be_read(user: User, path: str, content_type: str) -> None:
+    # Looking for the form's protection token reads the form before anything of ours does.
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(user)
+    browser.cookies["csrftoken"] = "f" * 32
+    answer = browser.generic(
+        "POST", f"/api/v1/{path}", b"x", content_type=content_type, headers={"X-CSRFToken": "f" * 32}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, 1001)

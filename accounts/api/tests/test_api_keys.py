@@ -13,20 +13,12 @@ from django.db import connection
 from accounts.api.tests.signer import PASSWORD, code, key_of, send
 from accounts.models import ApiKey, User
 from accounts.services.api_keys import api_key_revoke
-from accounts.services.trading_accounts import account_open
 from brokerage.kernel.clock import NS_PER_S, utc_now
 from brokerage.platform import signing
 from brokerage.platform.models import AuditPending
 from brokerage.platform.signing import WINDOW_S, canonical_string, keys_forget, signature_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_key_files")]
-
-
-@pytest.fixture
-def user() -> User:
-    user = User.objects.create_user("ann@example.test", PASSWORD)
-    account_open(user=user)
-    return user
 
 
 def test_a_signed_request_is_taken_and_its_use_is_noted(user: User) -> None:

@@ -14,18 +14,10 @@ from accounts.services.api_keys import KEYS_MAX
 from accounts.services.second_factor import totp_begin
 from accounts.services.step_up import PROOF
 from accounts.services.token_families import family_begin
-from accounts.services.trading_accounts import account_open
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.platform import crypto
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_key_files")]
-
-
-@pytest.fixture
-def user() -> User:
-    user = User.objects.create_user("ann@example.test", PASSWORD)
-    account_open(user=user)
-    return user
 
 
 def rest(method: str, path: str, token: str, body: Any = None) -> Any:

@@ -7,20 +7,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.api.tests.signer import PASSWORD, code, key_of, send
+from accounts.api.tests.signer import code, key_of, send
 from accounts.models import User
-from accounts.services.trading_accounts import account_open
 from brokerage.platform import throttling
 from brokerage.platform.throttling import Budget, identity_hash
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_key_files")]
-
-
-@pytest.fixture
-def user() -> User:
-    user = User.objects.create_user("ann@example.test", PASSWORD)
-    account_open(user=user)
-    return user
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -314,10 +314,6 @@ def test_a_subscriber_that_stops_reading_is_cut_and_nobody_waits(tmp_path: Path)
 
 
 # -- bad peers --------------------------------------------------------------------------------------------------------
-
-
-def _raw(*parts: bytes) -> Callable[[], bytes]:
-    return lambda: b"".join(parts)
 
 
 HELLO = wire.client_hello()

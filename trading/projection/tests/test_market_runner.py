@@ -24,12 +24,6 @@ from trading.engine.events import Rejected
 pytestmark = pytest.mark.usefixtures("_database")
 
 
-@pytest.fixture
-def _database(django_db_blocker):
-    with django_db_blocker.unblock():
-        yield
-
-
 @pytest.fixture(scope="module")
 def market(live_platform, live_database):
     """The market data process following the live engine, with two funded traders."""

@@ -17,34 +17,21 @@ from brokerage.platform.sockets import (
     CLOSE_SLOW,
     CLOSE_TOO_MANY,
     CLOSE_UNAUTHENTICATED,
-    SocketLimits,
     heart,
 )
 from brokerage.platform.tokens import token_check, token_make
 from marketdata.selectors.instruments import instrument_by_symbol
 from native.layout import OrdType, Tif
-from tests.ws import WsClient
+from tests.ws import LIMITS, WsClient
 from trading import consumers
-from trading.consumers import PrivateConsumer, PrivateHub
+from trading.consumers import PrivateConsumer
 from trading.engine import commands
 from trading.models import Execution
 
-LIMITS = SocketLimits(per_ip=500)
+pytestmark = pytest.mark.usefixtures("_database")
+
 BUY, SELL = 1, 2
 NS = 1_000_000_000
-
-
-@pytest.fixture
-async def hub():
-    made = PrivateHub()
-    yield made
-    await made.close()
-
-
-@pytest.fixture(autouse=True)
-def _database(django_db_blocker):
-    with django_db_blocker.unblock():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,26 +9,14 @@ import pytest
 from accounts.models import UserSession
 from accounts.services.sessions import session_begin, session_end
 from brokerage.platform.auth import ticket_issue
-from brokerage.platform.sockets import CLOSE_UNAUTHENTICATED, SocketLimits, heart
-from tests.ws import WsClient
+from brokerage.platform.sockets import CLOSE_UNAUTHENTICATED, heart
+from tests.ws import LIMITS, WsClient
 from trading import consumers
-from trading.consumers import PrivateConsumer, PrivateHub
+from trading.consumers import PrivateConsumer
 
-LIMITS = SocketLimits(per_ip=500)
+pytestmark = pytest.mark.usefixtures("_database")
+
 NS = 1_000_000_000
-
-
-@pytest.fixture
-async def hub():
-    made = PrivateHub()
-    yield made
-    await made.close()
-
-
-@pytest.fixture(autouse=True)
-def _database(django_db_blocker):
-    with django_db_blocker.unblock():
-        yield
 
 
 @pytest.fixture(scope="module")
