@@ -1,6 +1,6 @@
 """The running API keeps to its OpenAPI document, whoever calls: generated requests find no fault.
 
-The run of every day is bounded and always the same; ``python -m tests.fuzz --cases 20000`` goes on, as each identity by itself, until so many
+The run of every day is bounded; ``python -m tests.fuzz --cases 20000`` goes on, as each identity by itself, until so many
 requests were made.
 """
 
@@ -28,10 +28,16 @@ OPERATIONS = 50
 def test_generated_requests_as_everybody_find_no_fault(
     live_platform: LivePlatform, live_market: Child, live_web: LiveWeb, tmp_path: Path
 ) -> None:
-    options = ("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--max-time", "40")
-    figures = run(live_web, world(live_platform), tmp_path, options=(*options, "--generation-deterministic"))
-    assert not figures.failed, figures.said[-12000:]
-    assert figures.cases >= 500, figures.said[-3000:]
+    everything, cases = world(live_platform), 0
+    # One turn where nothing else runs; a busy machine needs more for as many.
+    for turn in range(8):
+        options = ("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--max-time", "40")
+        figures = run(live_web, everything, tmp_path, options=(*options, "--seed", str(SEED + turn)))
+        assert not figures.failed, figures.said[-12000:]
+        cases += figures.cases
+        if cases >= 500:
+            break
+    assert cases >= 500, figures.said[-3000:]
     assert "Traceback" not in live_web.child.tail(), live_web.child.tail()
 
 
