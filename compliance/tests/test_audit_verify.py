@@ -19,14 +19,13 @@ from compliance.audit.signing import signer, signing_rotate
 from compliance.audit.verifier.verify_audit import TamperedError
 from compliance.audit.verify import trail_verify
 from compliance.models import AuditEntry, AuditNode
-from compliance.tests.test_audit_recorder import acts, tampering, trail  # noqa: F401 - the fixture
+from compliance.tests.test_audit_recorder import ODD, acts, tampering, trail  # noqa: F401 - the fixture
 from native import audit_walk
 from trading.engine import commands
 from trading.engine.testing import EngineProcess
 from trading.services.engine_access import set_engine_client
 
 SIZE = 150
-ODD = ('"', "\\", "\b\f\n\r\t", "\x01\x1f\x7f", "é€😀", "\u2028</script>", "", "x" * 60)
 
 
 def test_sha_256_with_and_without_the_processors_help_is_hashlibs():
