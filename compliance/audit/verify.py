@@ -1,8 +1,8 @@
 """Verifies the stored trail: every row, every link, every node of the tree, against every signed checkpoint.
 
 Rows come column by column, thousands of values in one, and are hashed in C (native/audit_walk.py): nothing of what the tables say is
-believed, and the database computes none of it. Where that does not prove a chunk, its rows come one by one and say which is bad. Owns order, verdicts and their words. Leaves the mathematics to ``chain.py`` and
-the check of files that left the house to the stand-alone verifier.
+believed, and the database computes none of it. Where that does not prove a chunk, its rows come one by one and show which is bad. Owns
+order, verdicts and their words. Leaves the mathematics to ``chain.py`` and the check of files that left the house to the stand-alone verifier.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from compliance.models import AuditCheckpoint
 from native.audit_walk import HASH, columns_walk, pairs_hash, rows_walk
 
 #: Rows asked for at once; a power of two, so that a chunk is a whole subtree but for the last.
-CHUNK = 1 << 12
+CHUNK = 1 << 13
 CHUNK_LEVELS = CHUNK.bit_length() - 1
-# The whole row, not a list of columns: putting a record together again costs the server as much as reading it. native/audit/walk.c knows
+# One row behind the other, each with its lengths; for the chunk that something is wrong with, since every value costs a call and a piece of
+# memory. The whole row, not a list of columns: putting a record together again costs the server as much as reading it. native/audit/walk.c knows
 # the order of the columns (recorder.COLUMNS, a test compares) and refuses a row with more or fewer.
-# Half as fast as COLUMNS, but says where a row begins and ends by its length: for the chunk that something is wrong with.
 ROWS = "SELECT string_agg(record_send(e), ''::bytea ORDER BY e.seq) FROM audit_entry e WHERE e.seq > %s AND e.seq <= %s"
-_NUMBERS = ("int8send(seq)", "int8send(source_id)", "timestamptz_send(ts)")
-# The values of a chunk by column, each appended to one string: a function's call and a piece of memory for every value is what rows cost.
-# Between values stands a mark that was drawn for this verification, so no value can hold it and none can pass as two, or two as one. NULL
-# is left out and a value too few. Parameters: the mark as text and as bytes, then the range.
+# The values of a chunk by column, appended one to the other: a third less for the server to do than rows are. Between them stands a mark
+# that was drawn for this verification: no value can hold it, so none can pass as two, nor two as one, and NULL, which is left out, makes a
+# value too few. Parameters: the range, the mark as text and as bytes.
 COLUMNS_OF_ROWS = f"""
-SELECT {", ".join(f"string_agg({number}, '')" for number in _NUMBERS)},
+SELECT string_agg(int8send(seq), ''), string_agg(int8send(source_id), ''), string_agg(timestamptz_send(ts), ''),
     {", ".join(f"string_agg({name}, m.text)" for name in COLUMNS[3:12])},
     {", ".join(f"string_agg({name}, m.bytes)" for name in COLUMNS[12:])}
 FROM (SELECT * FROM audit_entry WHERE seq > %s AND seq <= %s ORDER BY seq) e, (SELECT %s::text AS text, %s::bytea AS bytes) m

@@ -140,18 +140,23 @@ static void blocks_two(uint32_t s[8], const uint8_t *p, uint32_t t[8], const uin
 int audit_sha_fast(void) { return 0; }
 #endif
 
+static void put_big32(uint8_t *to, uint32_t value) {
+    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
 /* What is left of a message behind its whole blocks, and its length in bits; how many blocks that is. */
 static size_t tail_write(uint8_t tail[128], const uint8_t *data, size_t length) {
     size_t rest = length % 64, end = rest < 56 ? 64 : 128;
-    memset(tail, 0, end);
+    memset(tail, 0, 128);
     if (rest) memcpy(tail, data + length - rest, rest);
     tail[rest] = 0x80;
-    for (int i = 0; i < 8; i++) tail[end - 1 - i] = (uint8_t)((uint64_t)length * 8 >> 8 * i);
+    put_big32(tail + end - 8, (uint32_t)((uint64_t)length >> 29));
+    put_big32(tail + end - 4, (uint32_t)length << 3);
     return end / 64;
 }
 
 static void digest_write(const uint32_t s[8], uint8_t *out) {
-    for (int i = 0; i < 32; i++) out[i] = (uint8_t)(s[i / 4] >> (24 - 8 * (i % 4)));
+    for (int i = 0; i < 8; i++) put_big32(out + 4 * i, s[i]);
 }
 
 void audit_sha256(const uint8_t *data, size_t length, uint8_t *out, int plain) {
