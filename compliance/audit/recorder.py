@@ -1,7 +1,7 @@
 """The sequencer of the audit trail: takes waiting acts out of ``AuditPending`` and puts them into the chain, in one transaction.
 
 One at a time (an advisory lock, held to the end of the transaction). Rows commit out of the order of their ids, so nothing is remembered
-about ids: what is visible is read, exactly that is deleted, and a row that commits later is taken by a later batch. A crash at any point leaves
+about ids: what is visible is deleted and read in one statement, and a row that commits later is taken by a later batch. A crash at any point leaves
 a row waiting or chained, never both and never neither.
 
     AuditPending ──seal, hash──> audit_entry, audit_node ──every 1,000 entries or 1 s with news──> audit_checkpoint ⇒ files outside
