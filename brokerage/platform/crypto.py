@@ -13,12 +13,11 @@ Owns sealing, opening, destroying and the blind index. Leaves the keyring's plac
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -209,12 +208,16 @@ def _data_key(key_id: int) -> tuple[str, bytes]:
         raise CryptoError(f"There is no data key {key_id}.")
     if row.wrapped is None:
         raise KeyDestroyedError(f"The key of {row.owner} was destroyed.")
+    return row.owner, _unwrapped(bytes(row.wrapped), row.kek_id, row.owner)
+
+
+def _unwrapped(wrapped: bytes, kek_id: str, owner: str) -> bytes:
     try:
-        return row.owner, keyring().unwrap(bytes(row.wrapped), row.kek_id, row.owner)
+        return keyring().unwrap(wrapped, kek_id, owner)
     except CryptoError:
         # The ring may have been rotated since this process read it.
         keyring.cache_clear()
-        return row.owner, keyring().unwrap(bytes(row.wrapped), row.kek_id, row.owner)
+        return keyring().unwrap(wrapped, kek_id, owner)
 
 
 def _key_for(owner: str) -> int:
@@ -237,25 +240,46 @@ def _key_for(owner: str) -> int:
         return DataKey.objects.get(owner=owner, destroyed_at=None).pk
 
 
-def _aad(owner: str, table: str, row: str, field: str) -> bytes:
-    parts = (owner, table, row, field)
-    return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+def _aad(*parts: str) -> bytes:
+    """The associated data for (owner, table, row, field), or a run of them."""
+    data = [part.encode() for part in parts]
+    return b"".join([len(part).to_bytes(4, "big") + part for part in data])
 
 
-def owner_key(owner: str) -> int:
-    """The id of an owner's data key, made where there is none: for ``seal`` when one owner seals many fields at once."""
-    return _key_for(owner)
+class Sealer:
+    """What ``seal`` does, for one owner's key and one field of many rows: what does not change from row to row is made once."""
+
+    def __init__(self, key_id: int, key: bytes, *, owner: str, table: str, field: str) -> None:
+        self._encrypt = AESGCM(key).encrypt
+        self._head = bytes([VERSION]) + key_id.to_bytes(8, "big")
+        self._before, self._after = _aad(owner, table), _aad(field)
+
+    def seal(self, data: bytes, row: str) -> bytes:
+        """The sealed bytes for the field of that row."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return self._head + nonce + self._encrypt(nonce, data, self._before + _aad(row) + self._after)
 
 
-def seal(data: bytes | str, *, owner: str, table: str, row: str, field: str, key_id: int | None = None) -> bytes:
+def sealers(owners: Iterable[str], *, table: str, field: str) -> dict[str, Sealer]:
+    """A sealer for each owner: one statement for all of them, and some for each owner that has no key yet."""
+    wanted = set(owners)
+    for owner in wanted.difference(
+        DataKey.objects.filter(owner__in=wanted, destroyed_at=None).values_list("owner", flat=True)
+    ):
+        _key_for(owner)
+    rows = DataKey.objects.filter(owner__in=wanted, destroyed_at=None).values_list("pk", "owner", "kek_id", "wrapped")
+    return {
+        owner: Sealer(key_id, _unwrapped(bytes(wrapped or b""), kek_id, owner), owner=owner, table=table, field=field)
+        for key_id, owner, kek_id, wrapped in rows
+    }
+
+
+def seal(data: bytes | str, *, owner: str, table: str, row: str, field: str) -> bytes:
     """Encrypt for one place. ``row`` is the row's own id, so make it before saving (UUID or ULID)."""
-    if key_id is None:
-        key_id = _key_for(owner)
+    key_id = _key_for(owner)
     _, key = _data_key(key_id)
-    nonce = secrets.token_bytes(NONCE_BYTES)
     plain = data.encode() if isinstance(data, str) else data
-    sealed = AESGCM(key).encrypt(nonce, plain, _aad(owner, table, row, field))
-    return bytes([VERSION]) + key_id.to_bytes(8, "big") + nonce + sealed
+    return Sealer(key_id, key, owner=owner, table=table, field=field).seal(plain, row)
 
 
 def unseal(sealed: bytes | memoryview, *, table: str, row: str, field: str) -> bytes:
@@ -312,4 +336,4 @@ def rewrap_left() -> int:
 
 def blind_index(value: str, purpose: str) -> bytes:
     """32 bytes that are equal for equal values of one purpose and say nothing without the keyring: for look-ups of sealed fields."""
-    return hmac.new(keyring().index_key, f"{purpose}\0{value}".encode(), hashlib.sha256).digest()
+    return hmac.digest(keyring().index_key, f"{purpose}\0{value}".encode(), "sha256")

@@ -1,7 +1,7 @@
 """The sequencer of the audit trail: takes waiting acts out of ``AuditPending`` and puts them into the chain, in one transaction.
 
 One at a time (an advisory lock, held to the end of the transaction). Rows commit out of the order of their ids, so nothing is remembered
-about ids: what is visible is read, exactly that is deleted, and a row that commits later is taken by a later batch. A crash at any point leaves
+about ids: what is visible is deleted and read in one statement, and a row that commits later is taken by a later batch. A crash at any point leaves
 a row waiting or chained, never both and never neither.
 
     AuditPending ──seal, hash──> audit_entry, audit_node ──every 1,000 entries or 1 s with news──> audit_checkpoint ⇒ files outside
@@ -12,20 +12,23 @@ Owns batches, checkpoints and their copies. Leaves hashes to ``chain.py``, notes
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import islice
+from json.encoder import encode_basestring as _text
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
-from typing import Any
+from struct import Struct
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, utc_now
-from brokerage.platform.crypto import blind_index, owner_key, seal
-from brokerage.platform.models import AuditPending
+from brokerage.platform.crypto import Sealer, blind_index, sealers
 from compliance.audit import chain
 from compliance.audit.signing import signer
 from compliance.models import AuditCheckpoint, AuditEntry, AuditNode
@@ -38,12 +41,30 @@ COLUMNS = (
     "seq", "source_id", "ts", "actor_type", "actor_id", "on_behalf_of", "action", "object_type", "object_id", "subject",
     "request_id", "ip_hash", "payload", "payload_hash", "prev_hash", "entry_hash", "leaf_hash",
 )  # fmt: skip
-TYPES = ("int8", "int8", "timestamptz", *["varchar"] * 9, *["bytea"] * 5)
+#: A batch of waiting rows in the order of their ids, which no longer wait; columns as in Act.
+TAKE = """
+WITH taken AS (
+    DELETE FROM platform_auditpending WHERE id = ANY (ARRAY(SELECT id FROM platform_auditpending ORDER BY id LIMIT %s))
+    RETURNING id, (extract(epoch FROM created_at) * 1000000)::bigint, actor_type, actor_id, on_behalf_of, action, object_type,
+        object_id, subject, request_id, ip, reason, coalesce(before::text, 'null'), coalesce(after::text, 'null')
+) SELECT * FROM taken ORDER BY id
+"""
+
+# What COPY (FORMAT BINARY) reads: a head, then of each row the number of columns and each value behind its length, then an end.
+COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_END = b"\xff\xff"
+LENGTH = Struct("!i")
+INTEGERS = Struct("!hiqiqiq")
+HASHES = Struct("!" + "i32s" * 4)
+NODE = Struct("!hihiqi32s")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: PostgreSQL counts from 2000.
+MICROS_TO_2000 = 946_684_800_000_000
 
 
 def time_text(ts: datetime) -> str:
     """A time as the chain spells it."""
-    return ts.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return ts.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def entry_canonical(row: Any) -> bytes:
@@ -77,6 +98,84 @@ def node_get(level: int, index: int) -> bytes:
 def owner_of(subject: str) -> str:
     """Whose key seals what an entry shows."""
     return f"user:{subject}" if subject else SYSTEM_OWNER
+
+
+class Act(NamedTuple):
+    """A waiting row: what TAKE returns."""
+
+    id: int
+    #: Microseconds since 1970.
+    micros: int
+    actor_type: str
+    actor_id: str
+    on_behalf_of: str
+    action: str
+    object_type: str
+    object_id: str
+    subject: str
+    request_id: str
+    ip: str
+    reason: str
+    #: JSON text as the database spells it: nobody needs the values here.
+    before: str
+    after: str
+
+
+def _chained(
+    acts: Iterable[Act],
+    keys: Mapping[str, Sealer],
+    size: int,
+    previous: bytes,
+    tree: chain.Frontier,
+    nodes: list[bytes],
+) -> Iterator[bytes]:
+    """The rows of audit_entry for acts, behind an entry number ``size`` with hash ``previous``; ``nodes`` gets those of audit_node.
+
+    Both as COPY takes them: to have psycopg look at the type of each of 20 values costs a third of the whole.
+    """
+    seconds: dict[int, str] = {}
+    addresses = {"": ""}
+    for seq, act in enumerate(acts, size + 1):
+        id_, micros, actor_type, actor_id, on_behalf_of, action, object_type, object_id, subject, request_id, ip, *_ = (
+            act
+        )
+        if ip not in addresses:
+            addresses[ip] = blind_index(ip, "audit-ip").hex()
+        second, rest = divmod(micros, 1_000_000)
+        if second not in seconds:
+            seconds[second] = time_text(EPOCH + timedelta(seconds=second))[: -len("000000Z")]
+        plain = (
+            f'{{"before": {act.before}, "after": {act.after}, "reason": {_quoted(act.reason)}, "ip": {_quoted(ip)}}}'
+        )
+        payload = keys[owner_of(subject)].seal(plain.encode(), str(id_))
+        payload_hash = sha256(payload).digest()
+        # The canonical bytes of entry_canonical, which the tests compare: a tenth of its time for columns that are always the same.
+        text = (
+            f'{{"action":{_text(action)},"actor_id":{_text(actor_id)},"actor_type":{_text(actor_type)}'
+            f',"ip_hash":"{addresses[ip]}","object_id":{_text(object_id)},"object_type":{_text(object_type)}'
+            f',"on_behalf_of":{_text(on_behalf_of)},"payload_hash":"{payload_hash.hex()}","request_id":{_text(request_id)}'
+            f',"seq":{seq},"source_id":{id_},"subject":{_text(subject)},"ts":"{seconds[second]}{rest:06d}Z"}}'
+        )
+        link = chain.entry_hash(previous, text.encode())
+        leaf = chain.leaf_hash(link)
+        nodes += [NODE.pack(3, 2, level, 8, index, 32, digest) for level, index, digest in tree.append(leaf)]
+        fields = [INTEGERS.pack(len(COLUMNS), 8, seq, 8, id_, 8, micros - MICROS_TO_2000)]
+        for value in (
+            actor_type,
+            actor_id,
+            on_behalf_of,
+            action,
+            object_type,
+            object_id,
+            subject,
+            request_id,
+            addresses[ip],
+        ):
+            data = value.encode()
+            fields += (LENGTH.pack(len(data)), data)
+        fields += (LENGTH.pack(len(payload)), payload, HASHES.pack(32, payload_hash, 32, previous, 32, link, 32, leaf))
+        yield b"".join(fields)
+        previous = link
 
 
 class Recorder:
@@ -113,46 +212,21 @@ class Recorder:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
             if not cursor.fetchone()[0]:
                 return 0
-            rows = list(AuditPending.objects.order_by("id")[:BATCH])
+            # Taken and read in one pass. Whatever happens before the commit puts every row back.
+            cursor.execute(TAKE, [BATCH])
+            rows = [Act(*row) for row in cursor]
             if not rows:
                 return 0
             last = AuditEntry.objects.order_by("-seq").values_list("seq", "entry_hash").first()
             size, previous = (last[0], bytes(last[1])) if last else (0, chain.GENESIS)
             tree = chain.Frontier(size, node_get)
-            entries, nodes = self._chained(rows, size, previous, tree)
-            _copy(cursor, "audit_entry", COLUMNS, TYPES, entries)
-            _copy(cursor, "audit_node", ("level", "index", "hash"), ("int2", "int8", "bytea"), nodes)
-            cursor.execute("DELETE FROM platform_auditpending WHERE id = ANY(%s)", [[row.pk for row in rows]])
-            if cursor.rowcount != len(rows):
-                raise RuntimeError("An act that waited was taken by somebody else.")
+            # One owner's keys are asked for once, and before the COPY: while it runs, the connection answers nothing else.
+            keys = sealers({owner_of(row.subject) for row in rows}, table="audit_entry", field="payload")
+            nodes: list[bytes] = []
+            # Entries are made while the database writes those before them.
+            _copy(cursor, "audit_entry", COLUMNS, _chained(rows, keys, size, previous, tree, nodes))
+            _copy(cursor, "audit_node", ("level", "index", "hash"), nodes)
         return len(rows)
-
-    @staticmethod
-    def _chained(
-        rows: list[AuditPending], size: int, previous: bytes, tree: chain.Frontier
-    ) -> tuple[list[tuple[Any, ...]], list[tuple[int, int, bytes]]]:
-        keys: dict[str, int] = {}
-        entries, nodes = [], []
-        for seq, row in enumerate(rows, size + 1):
-            owner = owner_of(row.subject)
-            if owner not in keys:
-                keys[owner] = owner_key(owner)
-            plain = json.dumps({"before": row.before, "after": row.after, "reason": row.reason, "ip": row.ip})
-            payload = seal(
-                plain, owner=owner, table="audit_entry", row=str(row.pk), field="payload", key_id=keys[owner]
-            )
-            entry = AuditEntry(
-                seq=seq, source_id=row.pk, ts=row.created_at, actor_type=row.actor_type, actor_id=row.actor_id,
-                on_behalf_of=row.on_behalf_of, action=row.action, object_type=row.object_type, object_id=row.object_id,
-                subject=row.subject, request_id=row.request_id, payload=payload,
-                ip_hash=blind_index(row.ip, "audit-ip").hex() if row.ip else "",
-                payload_hash=hashlib.sha256(payload).digest(), prev_hash=previous,
-            )  # fmt: skip
-            entry.entry_hash = previous = chain.entry_hash(previous, entry_canonical(entry))
-            entry.leaf_hash = chain.leaf_hash(previous)
-            entries.append(tuple(getattr(entry, name) for name in COLUMNS))
-            nodes += tree.append(entry.leaf_hash)
-        return entries, nodes
 
     def checkpoint(self) -> str | None:
         """Sign for the tree as it is and copy the note outside; None when there is no news or another is at it."""
@@ -206,13 +280,14 @@ def _last_size(file: Any) -> int:
     return int(json.loads(whole[-1])["size"]) if whole else 0
 
 
-def _copy(cursor: Any, table: str, columns: tuple[str, ...], types: tuple[str, ...], rows: list[Any]) -> None:
-    if not rows:
-        return
+def _copy(cursor: Any, table: str, columns: tuple[str, ...], rows: Iterable[bytes]) -> None:
+    """COPY rows in its binary format into a table."""
+    coming = iter(rows)
     with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
+        copy.write(COPY_HEAD)
+        while some := b"".join(islice(coming, 64)):
+            copy.write(some)
+        copy.write(COPY_END)
 
 
 _recorder: Recorder | None = None

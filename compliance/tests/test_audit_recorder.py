@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from brokerage.platform import crypto
-from brokerage.platform.audit import record
-from brokerage.platform.models import AuditPending
+from brokerage.platform.audit import Actor, record
+from brokerage.platform.models import AuditPending, DataKey
 from compliance.audit import recorder as recorder_module
 from compliance.audit.export import export_lines
 from compliance.audit.recorder import LOCK, Recorder
@@ -22,6 +26,7 @@ from compliance.audit.verify import trail_verify
 from compliance.models import AuditCheckpoint, AuditEntry, AuditNode
 from compliance.services.erasure import ErasureBusyError, subject_erase
 
+ODD = ('"', "\\", "\b\f\n\r\t", "\x01\x1f\x7f", "é€😀", "\u2028</script>", "", "x" * 60)
 TABLES = ("audit_entry", "audit_node", "audit_checkpoint")
 
 
@@ -191,3 +196,68 @@ def test_the_signing_key_is_private_and_the_old_public_key_is_remembered(trail):
     assert signer().public_text != first
     assert signer().previous == (first,)
     assert signing_path().stat().st_mode & 0o777 == 0o600
+
+
+def test_the_same_acts_give_the_same_chain_to_the_byte_as_they_always_did(trail, settings, monkeypatch):
+    """Keys, nonces, ids and times are given, so the root over sealed payloads, links and nodes is one number for ever."""
+    key = base64.b64encode(bytes(range(32))).decode()
+    settings.KEYRING_FILE.parent.mkdir(parents=True)
+    settings.KEYRING_FILE.write_text(json.dumps({"current": "k1", "keys": {"k1": key}, "index": key}))
+    crypto.keyring_forget()
+    monkeypatch.setattr(crypto.secrets, "token_bytes", bytes)
+    for number, owner in enumerate(("system:audit", "user:7", "user:8"), 9_000_001):
+        DataKey.objects.create(
+            id=number, owner=owner, kek_id="k1", wrapped=crypto.keyring().wrap(bytes([number % 256]) * 32, owner)
+        )
+    made = AuditPending.objects.bulk_create(
+        AuditPending(
+            id=9_000_000 + number, action="listing.changed", actor_type="staff", actor_id=str(number % 3),
+            on_behalf_of="9" * (number % 2), object_type="instrument", object_id=ODD[number % len(ODD)] * 2,
+            subject=("", "7", "8")[number % 3], before=[None, {"n": number, "t": [True, None, "a\n"]}][number % 2],
+            after={"n": number + 1}, reason=ODD[number % 4], request_id=f"r{number}", ip="10.0.0.1" * (number % 2),
+        )
+        for number in range(1, 38)
+    )  # fmt: skip
+    for row in made:
+        row.created_at = datetime(2026, 11, 21, 12, 0, row.id % 60, row.id % 7, tzinfo=UTC)
+    AuditPending.objects.bulk_update(made, ["created_at"])
+    assert trail.drain() == 37
+    everything = [
+        *(tuple(bytes(part) if isinstance(part, memoryview) else part for part in row)
+          for row in AuditEntry.objects.order_by("seq").values_list(*recorder_module.COLUMNS)),
+        *((level, index, bytes(hash_)) for level, index, hash_ in AuditNode.objects.order_by("level", "index").values_list("level", "index", "hash")),
+    ]  # fmt: skip
+    assert (
+        AuditCheckpoint.objects.get().root.hex() == "827ab01567b63738138c0f196ad972e253bb2cc906188d2b9f4b09d3d4aca279"
+    )
+    assert (
+        hashlib.sha256(repr(everything).encode()).hexdigest()
+        == "aac8fffec1b1a32a528199e027bccd15c4cd4eeb2a0050a48d8ddca25c179b7f"
+    )
+
+
+def test_a_batch_asks_for_the_keys_of_all_its_people_at_once(trail, django_assert_num_queries):
+    # 41 and 42 have as many peaks, which a batch reads first.
+    for subject in range(41):
+        acts(1, subject=subject)
+    trail.drain()  # makes the keys
+    acts(1, subject=0)
+    with CaptureQueriesContext(connection) as one:
+        assert trail.run_once() == 1
+    for subject in range(41):
+        acts(1, subject=subject)
+    crypto.keyring_forget()
+    with django_assert_num_queries(len(one)):
+        assert trail.run_once() == 41
+    for row in AuditEntry.objects.all():
+        crypto.unseal(row.payload, table="audit_entry", row=str(row.source_id), field="payload")
+
+
+def test_what_was_recorded_opens_again_as_it_was(trail):
+    values = [None, {}, *({"text": odd, odd: [1, -2.5, 10**15, True, None, {"n": odd}]} for odd in ODD)]
+    for value in values:
+        record("a.b", object_type="t", object_id=1, before=value, after=value, reason=ODD[4], actor=Actor("user", "1"))
+    trail.drain()
+    for row, value in zip(AuditEntry.objects.order_by("seq"), values, strict=True):
+        text = crypto.unseal_text(row.payload, table="audit_entry", row=str(row.source_id), field="payload")
+        assert json.loads(text) == {"before": value, "after": value, "reason": ODD[4], "ip": ""}

@@ -19,14 +19,13 @@ from compliance.audit.signing import signer, signing_rotate
 from compliance.audit.verifier.verify_audit import TamperedError
 from compliance.audit.verify import trail_verify
 from compliance.models import AuditEntry, AuditNode
-from compliance.tests.test_audit_recorder import acts, tampering, trail  # noqa: F401 - the fixture
+from compliance.tests.test_audit_recorder import ODD, acts, tampering, trail  # noqa: F401 - the fixture
 from native import audit_walk
 from trading.engine import commands
 from trading.engine.testing import EngineProcess
 from trading.services.engine_access import set_engine_client
 
 SIZE = 150
-ODD = ('"', "\\", "\b\f\n\r\t", "\x01\x1f\x7f", "é€😀", "\u2028</script>", "", "x" * 60)
 
 
 def test_sha_256_with_and_without_the_processors_help_is_hashlibs():
@@ -34,6 +33,8 @@ def test_sha_256_with_and_without_the_processors_help_is_hashlibs():
     for length in (*range(130), 1_000, 4_096):
         data = chance.randbytes(length)
         assert audit_walk.sha256(data) == audit_walk.sha256(data, plain=True) == hashlib.sha256(data).digest()
+        other = chance.randbytes(chance.choice((0, 1, 55, 56, 63, 64, 119, 120, 500)))
+        assert audit_walk.sha256_two(data, other) == (hashlib.sha256(data).digest(), hashlib.sha256(other).digest())
 
 
 def test_levels_of_the_tree_are_those_of_the_mathematics():
@@ -70,6 +71,9 @@ def test_rows_of_every_kind_verify_and_python_agrees_on_each(trail, monkeypatch)
             trail.drain()
     trail.drain()
     assert trail_verify(signer().public) == 40
+    # That was proved column by column: rows one by one are for a chunk that is bad.
+    monkeypatch.setattr(verify, "rows_walk", None)
+    assert trail_verify(signer().public) == 40
     for row in AuditEntry.objects.all():
         assert chain.entry_hash(bytes(row.prev_hash), entry_canonical(row)) == bytes(row.entry_hash)
 
@@ -93,6 +97,68 @@ def test_notes_of_the_key_before_a_rotation_still_count(trail):  # noqa: F811
     assert trail_verify(*signer().publics) == 6
     with pytest.raises(TamperedError, match="not signed by this key"):
         trail_verify(signer().public)
+
+
+def test_a_value_that_holds_the_mark_by_accident_is_no_tampering(trail, monkeypatch):  # noqa: F811
+    mark = verify.mark_make()
+    monkeypatch.setattr(verify, "mark_make", lambda: mark)
+    for object_id in ("a", mark.decode(), "b" + mark.decode() * 2, "c"):
+        record("a.b", object_type="t", object_id=object_id)
+    trail.drain()
+    assert trail_verify(signer().public) == 4
+
+
+def test_a_mark_is_text_of_which_no_part_is_its_beginning():
+    marks = {verify.mark_make() for _ in range(1_000)}
+    assert len(marks) == 1_000
+    for mark in marks:
+        assert len(mark) == 6
+        assert mark.startswith(b"\x01")
+        assert set(mark[1:]) <= set(range(2, 128))
+
+
+@pytest.mark.parametrize(
+    ("loosened", "change", "seq"),
+    [
+        # What one row lacks the next one has, so that the columns as a whole are what they were.
+        (
+            "DROP CONSTRAINT audit_entry_leaf_hash_check",
+            "UPDATE audit_entry e SET leaf_hash = CASE seq WHEN 5 THEN substr(leaf_hash, 1, 31) ELSE (SELECT substr(o.leaf_hash, 32) FROM"
+            " audit_entry o WHERE o.seq = 5) || leaf_hash END WHERE seq IN (5, 6)",
+            5,
+        ),
+        (
+            "DROP CONSTRAINT audit_entry_seq_check",
+            "UPDATE audit_entry e SET payload = CASE seq WHEN 7 THEN ''::bytea ELSE (SELECT o.payload FROM audit_entry o WHERE o.seq = 7)"
+            " || payload END WHERE seq IN (7, 8)",
+            7,
+        ),
+        ("ALTER actor_id DROP NOT NULL", "UPDATE audit_entry SET actor_id = NULL WHERE seq = 3", 3),
+        ("ALTER actor_id DROP NOT NULL", "UPDATE audit_entry SET actor_id = NULL", 1),
+        ("ALTER source_id DROP NOT NULL", "UPDATE audit_entry SET source_id = NULL WHERE seq = 9", 9),
+        (
+            "ALTER actor_id TYPE varchar",
+            "UPDATE audit_entry SET actor_id = '17' || chr(1) || '17' WHERE seq = 4",
+            4,
+        ),
+        # The second row of one number is met where the next is expected.
+        (
+            "DROP CONSTRAINT audit_entry_pkey, DROP CONSTRAINT audit_entry_source_id_key",
+            "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE seq = 6",
+            7,
+        ),
+    ],
+)
+def test_what_constraints_forbid_is_found_where_somebody_dropped_them(trail, loosened, change, seq):  # noqa: F811
+    acts(20, actor=Actor("staff", "17"))
+    trail.drain()
+    with tampering() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(f"ALTER TABLE audit_entry {loosened}")
+        cursor.execute(change)
+    with pytest.raises(TamperedError) as caught:
+        trail_verify(signer().public)
+    assert caught.value.seq == seq
 
 
 def _changes():

@@ -42,33 +42,81 @@ static void blocks_plain(uint32_t s[8], const uint8_t *p, size_t count) {
 #include <cpuid.h>
 #include <immintrin.h>
 
-__attribute__((target("sha,sse4.1,ssse3"))) static void blocks_fast(uint32_t s[8], const uint8_t *p, size_t count) {
-    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+#define FAST __attribute__((target("sha,sse4.1,ssse3"), always_inline)) static inline
+
+typedef struct {
+    __m128i abef, cdgh, abef_before, cdgh_before, w[4];
+} lane;
+
+FAST void lane_open(lane *l, const uint32_t s[8]) {
     __m128i low = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)s), 0xB1);
     __m128i high = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(s + 4)), 0x1B);
-    __m128i abef = _mm_alignr_epi8(low, high, 8), cdgh = _mm_blend_epi16(high, low, 0xF0);
-    for (; count; count--, p += 64) {
-        const __m128i abef_before = abef, cdgh_before = cdgh;
-        __m128i w[4];
-        for (int i = 0; i < 4; i++) w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), swap);
-#pragma GCC unroll 16
-        for (int r = 0; r < 16; r++) {
-            __m128i sum = _mm_add_epi32(w[r & 3], _mm_load_si128((const __m128i *)(K + 4 * r)));
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0E));
-            if (r < 12) {
-                __m128i next = _mm_sha256msg1_epu32(w[r & 3], w[(r + 1) & 3]);
-                next = _mm_add_epi32(next, _mm_alignr_epi8(w[(r + 3) & 3], w[(r + 2) & 3], 4));
-                w[r & 3] = _mm_sha256msg2_epu32(next, w[(r + 3) & 3]);
-            }
-        }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    l->abef = _mm_alignr_epi8(low, high, 8);
+    l->cdgh = _mm_blend_epi16(high, low, 0xF0);
+}
+
+FAST void lane_load(lane *l, const uint8_t *p) {
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    l->abef_before = l->abef;
+    l->cdgh_before = l->cdgh;
+    for (int i = 0; i < 4; i++) l->w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), swap);
+}
+
+/* Four of the 64 rounds; `r` counts fours. */
+FAST void lane_rounds(lane *l, int r) {
+    __m128i sum = _mm_add_epi32(l->w[r & 3], _mm_load_si128((const __m128i *)(K + 4 * r)));
+    l->cdgh = _mm_sha256rnds2_epu32(l->cdgh, l->abef, sum);
+    l->abef = _mm_sha256rnds2_epu32(l->abef, l->cdgh, _mm_shuffle_epi32(sum, 0x0E));
+    if (r < 12) {
+        __m128i next = _mm_sha256msg1_epu32(l->w[r & 3], l->w[(r + 1) & 3]);
+        next = _mm_add_epi32(next, _mm_alignr_epi8(l->w[(r + 3) & 3], l->w[(r + 2) & 3], 4));
+        l->w[r & 3] = _mm_sha256msg2_epu32(next, l->w[(r + 3) & 3]);
     }
-    low = _mm_shuffle_epi32(abef, 0x1B);
-    high = _mm_shuffle_epi32(cdgh, 0xB1);
+}
+
+FAST void lane_add(lane *l) {
+    l->abef = _mm_add_epi32(l->abef, l->abef_before);
+    l->cdgh = _mm_add_epi32(l->cdgh, l->cdgh_before);
+}
+
+FAST void lane_close(const lane *l, uint32_t s[8]) {
+    __m128i low = _mm_shuffle_epi32(l->abef, 0x1B);
+    __m128i high = _mm_shuffle_epi32(l->cdgh, 0xB1);
     _mm_storeu_si128((__m128i *)s, _mm_blend_epi16(low, high, 0xF0));
     _mm_storeu_si128((__m128i *)(s + 4), _mm_alignr_epi8(high, low, 8));
+}
+
+__attribute__((target("sha,sse4.1,ssse3"))) static void blocks_fast(uint32_t s[8], const uint8_t *p, size_t count) {
+    lane l;
+    lane_open(&l, s);
+    for (; count; count--, p += 64) {
+        lane_load(&l, p);
+#pragma GCC unroll 16
+        for (int r = 0; r < 16; r++) lane_rounds(&l, r);
+        lane_add(&l);
+    }
+    lane_close(&l, s);
+}
+
+/* Two messages side by side: each round waits for the one before it, so one message leaves the unit idle half of the time. */
+__attribute__((target("sha,sse4.1,ssse3"))) static void blocks_two(
+    uint32_t s[8], const uint8_t *p, uint32_t t[8], const uint8_t *q, size_t count) {
+    lane l, m;
+    lane_open(&l, s);
+    lane_open(&m, t);
+    for (; count; count--, p += 64, q += 64) {
+        lane_load(&l, p);
+        lane_load(&m, q);
+#pragma GCC unroll 16
+        for (int r = 0; r < 16; r++) {
+            lane_rounds(&l, r);
+            lane_rounds(&m, r);
+        }
+        lane_add(&l);
+        lane_add(&m);
+    }
+    lane_close(&l, s);
+    lane_close(&m, t);
 }
 
 int audit_sha_fast(void) {
@@ -84,19 +132,63 @@ int audit_sha_fast(void) {
 #else
 static void blocks_fast(uint32_t s[8], const uint8_t *p, size_t count) { blocks_plain(s, p, count); }
 
+static void blocks_two(uint32_t s[8], const uint8_t *p, uint32_t t[8], const uint8_t *q, size_t count) {
+    blocks_plain(s, p, count);
+    blocks_plain(t, q, count);
+}
+
 int audit_sha_fast(void) { return 0; }
 #endif
+
+static void put_big32(uint8_t *to, uint32_t value) {
+    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+/* What is left of a message behind its whole blocks, and its length in bits; how many blocks that is. */
+static size_t tail_write(uint8_t tail[128], const uint8_t *data, size_t length) {
+    size_t rest = length % 64, end = rest < 56 ? 64 : 128;
+    memset(tail, 0, 128);
+    if (rest) memcpy(tail, data + length - rest, rest);
+    tail[rest] = 0x80;
+    put_big32(tail + end - 8, (uint32_t)((uint64_t)length >> 29));
+    put_big32(tail + end - 4, (uint32_t)length << 3);
+    return end / 64;
+}
+
+static void digest_write(const uint32_t s[8], uint8_t *out) {
+    for (int i = 0; i < 8; i++) put_big32(out + 4 * i, s[i]);
+}
 
 void audit_sha256(const uint8_t *data, size_t length, uint8_t *out, int plain) {
     void (*blocks)(uint32_t[8], const uint8_t *, size_t) = !plain && audit_sha_fast() ? blocks_fast : blocks_plain;
     uint32_t s[8];
-    uint8_t tail[128] = {0};
-    size_t whole = length / 64, rest = length % 64, end = rest < 56 ? 64 : 128;
+    uint8_t tail[128];
     memcpy(s, START, sizeof s);
-    blocks(s, data, whole);
-    if (rest) memcpy(tail, data + 64 * whole, rest);
-    tail[rest] = 0x80;
-    for (int i = 0; i < 8; i++) tail[end - 1 - i] = (uint8_t)((uint64_t)length * 8 >> 8 * i);
-    blocks(s, tail, end / 64);
-    for (int i = 0; i < 32; i++) out[i] = (uint8_t)(s[i / 4] >> (24 - 8 * (i % 4)));
+    blocks(s, data, length / 64);
+    blocks(s, tail, tail_write(tail, data, length));
+    digest_write(s, out);
+}
+
+void audit_sha256_two(const uint8_t *data, size_t length, uint8_t *out, const uint8_t *other, size_t other_length, uint8_t *other_out) {
+    if (!audit_sha_fast()) {
+        audit_sha256(data, length, out, 0);
+        audit_sha256(other, other_length, other_out, 0);
+        return;
+    }
+    uint32_t s[8], t[8];
+    uint8_t tail[128], other_tail[128];
+    size_t blocks = length / 64, other_blocks = other_length / 64, both = blocks < other_blocks ? blocks : other_blocks;
+    memcpy(s, START, sizeof s);
+    memcpy(t, START, sizeof t);
+    blocks_two(s, data, t, other, both);
+    if (blocks > both) blocks_fast(s, data + 64 * both, blocks - both);
+    if (other_blocks > both) blocks_fast(t, other + 64 * both, other_blocks - both);
+    blocks = tail_write(tail, data, length);
+    other_blocks = tail_write(other_tail, other, other_length);
+    both = blocks < other_blocks ? blocks : other_blocks;
+    blocks_two(s, tail, t, other_tail, both);
+    if (blocks > both) blocks_fast(s, tail + 64, 1);
+    if (other_blocks > both) blocks_fast(t, other_tail + 64, 1);
+    digest_write(s, out);
+    digest_write(t, other_out);
 }

@@ -1,5 +1,5 @@
 /*
- * walk.c - one row after the other: read its columns, write its canonical JSON (RFC 8785), compare every hash it holds.
+ * walk.c - rows one after the other, or column by column: read the values, write the canonical JSON (RFC 8785), compare every hash.
  */
 #include "audit.h"
 #include <string.h>
@@ -28,6 +28,16 @@ static uint64_t big(const uint8_t *p, int bytes) {
     return value;
 }
 
+static int sizes_hold(const column row[COLUMNS]) {
+    for (int i = SEQ; i <= TS; i++)
+        if (row[i].length != 8) return 0;
+    for (int i = ACTOR_TYPE; i <= IP_HASH; i++)
+        if (row[i].length > TEXT_MAX) return 0;
+    for (int i = PAYLOAD_HASH; i <= LEAF_HASH; i++)
+        if (row[i].length != 32) return 0;
+    return 1;
+}
+
 /* Where the row ends; 0 when it is not a row of audit_entry. */
 static const uint8_t *row_read(const uint8_t *at, const uint8_t *end, column row[COLUMNS]) {
     if (end - at < 4 || big(at, 4) != COLUMNS) return 0;
@@ -41,13 +51,17 @@ static const uint8_t *row_read(const uint8_t *at, const uint8_t *end, column row
         row[i] = (column){at, length};
         at += length;
     }
-    for (int i = SEQ; i <= TS; i++)
-        if (row[i].length != 8) return 0;
-    for (int i = ACTOR_TYPE; i <= IP_HASH; i++)
-        if (row[i].length > TEXT_MAX) return 0;
-    for (int i = PAYLOAD_HASH; i <= LEAF_HASH; i++)
-        if (row[i].length != 32) return 0;
-    return at;
+    return sizes_hold(row) ? at : 0;
+}
+
+/* The end of one value of a column and the beginning of the next; 0 when there is no other. */
+static const uint8_t *mark_find(const uint8_t *at, const uint8_t *end, const uint8_t *mark, size_t mark_length) {
+    while ((at = memchr(at, mark[0], (size_t)(end - at)))) {
+        if ((size_t)(end - at) < mark_length) return 0;
+        if (!memcmp(at, mark, mark_length)) return at;
+        at++;
+    }
+    return 0;
 }
 
 static char *put(char *to, const char *text) {
@@ -56,9 +70,23 @@ static char *put(char *to, const char *text) {
     return to + length;
 }
 
+/* Whether one of eight bytes is below 0x20, a quote or a backslash. May say so of a byte beside one that is: it is looked at again. */
+static int escapes(uint64_t eight) {
+    const uint64_t ones = 0x0101010101010101ULL, tops = 0x8080808080808080ULL;
+    uint64_t quote = eight ^ ones * '"', slash = eight ^ ones * '\\';
+    return (((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops ? 1 : 0;
+}
+
 static char *put_text(char *to, column text) {
     *to++ = '"';
     for (uint32_t i = 0; i < text.length; i++) {
+        uint64_t eight;
+        while (text.length - i >= 8 && (memcpy(&eight, text.at + i, 8), !escapes(eight))) {
+            memcpy(to, &eight, 8);
+            to += 8;
+            i += 8;
+        }
+        if (i == text.length) break;
         uint8_t c = text.at[i];
         if (c >= 0x20 && c != '"' && c != '\\') {
             *to++ = (char)c;
@@ -153,20 +181,53 @@ static char *canonical(char *to, const column row[COLUMNS]) {
     return to ? put(to, "\"}") : 0;
 }
 
-static int row_holds(const column row[COLUMNS], int64_t seq, const uint8_t *previous) {
-    uint8_t text[33 + CANONICAL_MAX], digest[32], leaf[33] = {0};
+typedef struct {
+    uint8_t text[33 + CANONICAL_MAX];
+    size_t length;
+    uint8_t payload[32], entry[32], leaf[33], leaf_digest[32];
+} work;
+
+/* What an entry's hash is over; 0 when the row is not the one that belongs here. */
+static int work_begin(work *w, const column row[COLUMNS], int64_t seq, const uint8_t *previous) {
     if ((int64_t)big(row[SEQ].at, 8) != seq || memcmp(row[PREV_HASH].at, previous, 32)) return 0;
-    audit_sha256(row[PAYLOAD].at, row[PAYLOAD].length, digest, 0);
-    if (memcmp(row[PAYLOAD_HASH].at, digest, 32)) return 0;
-    text[0] = 2;
-    memcpy(text + 1, previous, 32);
-    char *end = canonical((char *)text + 33, row);
+    w->text[0] = 2;
+    memcpy(w->text + 1, previous, 32);
+    char *end = canonical((char *)w->text + 33, row);
     if (!end) return 0;
-    audit_sha256(text, (size_t)(end - (char *)text), digest, 0);
-    if (memcmp(row[ENTRY_HASH].at, digest, 32)) return 0;
-    memcpy(leaf + 1, digest, 32);
-    audit_sha256(leaf, 33, digest, 0);
-    return !memcmp(row[LEAF_HASH].at, digest, 32);
+    w->length = (size_t)(end - (char *)w->text);
+    return 1;
+}
+
+static void leaf_begin(work *w) {
+    w->leaf[0] = 0;
+    memcpy(w->leaf + 1, w->entry, 32);
+}
+
+static int work_holds(const work *w, const column row[COLUMNS]) {
+    return !memcmp(row[PAYLOAD_HASH].at, w->payload, 32) && !memcmp(row[ENTRY_HASH].at, w->entry, 32) &&
+           !memcmp(row[LEAF_HASH].at, w->leaf_digest, 32);
+}
+
+static int row_holds(const column row[COLUMNS], int64_t seq, const uint8_t *previous) {
+    work w;
+    if (!work_begin(&w, row, seq, previous)) return 0;
+    audit_sha256(row[PAYLOAD].at, row[PAYLOAD].length, w.payload, 0);
+    audit_sha256(w.text, w.length, w.entry, 0);
+    leaf_begin(&w);
+    audit_sha256(w.leaf, 33, w.leaf_digest, 0);
+    return work_holds(&w, row);
+}
+
+/* Two neighbours. That the second one's link is the first one's stored hash is compared first, so neither waits for the other. */
+static int rows_hold(const column a[COLUMNS], const column b[COLUMNS], int64_t seq, const uint8_t *previous) {
+    work v, w;
+    if (!work_begin(&v, a, seq, previous) || !work_begin(&w, b, seq + 1, a[ENTRY_HASH].at)) return 0;
+    audit_sha256_two(a[PAYLOAD].at, a[PAYLOAD].length, v.payload, b[PAYLOAD].at, b[PAYLOAD].length, w.payload);
+    audit_sha256_two(v.text, v.length, v.entry, w.text, w.length, w.entry);
+    leaf_begin(&v);
+    leaf_begin(&w);
+    audit_sha256_two(v.leaf, 33, v.leaf_digest, w.leaf, 33, w.leaf_digest);
+    return work_holds(&v, a) && work_holds(&w, b);
 }
 
 int64_t audit_walk(const uint8_t *data, size_t length, int64_t first, uint8_t *previous, uint8_t *leaves, int64_t room) {
@@ -183,10 +244,59 @@ int64_t audit_walk(const uint8_t *data, size_t length, int64_t first, uint8_t *p
     return done;
 }
 
+/* The next row of columns that `at` stands in, moved on; 0 when a column has no such value or one of the wrong size. */
+static int columns_read(const uint8_t *at[COLUMNS], const uint8_t *const end[COLUMNS], const uint8_t *mark, size_t mark_length, int last,
+                        column row[COLUMNS]) {
+    for (int i = 0; i < COLUMNS; i++) {
+        const uint8_t *stop, *next;
+        if (i <= TS) {
+            if (end[i] - at[i] < 8) return 0;
+            stop = next = at[i] + 8;
+        } else if (last) {
+            /* To the end of the column; a mark in it would be of a value too many. */
+            stop = next = end[i];
+            if (mark_find(at[i], end[i], mark, mark_length)) return 0;
+        } else {
+            if (!(stop = mark_find(at[i], end[i], mark, mark_length))) return 0;
+            next = stop + mark_length;
+        }
+        if (stop - at[i] > UINT32_MAX) return 0;
+        row[i] = (column){at[i], (uint32_t)(stop - at[i])};
+        at[i] = next;
+    }
+    return sizes_hold(row);
+}
+
+int audit_columns(const uint8_t *const *data, const size_t *length, const uint8_t *mark, size_t mark_length, int64_t first,
+                  uint8_t *previous, uint8_t *leaves, int64_t rows) {
+    const uint8_t *at[COLUMNS], *end[COLUMNS];
+    for (int i = 0; i < COLUMNS; i++) {
+        at[i] = data[i];
+        end[i] = data[i] + length[i];
+        if (i <= TS && length[i] != 8 * (uint64_t)rows) return 0;
+    }
+    for (int64_t done = 0; done < rows;) {
+        column row[2][COLUMNS];
+        int count = rows - done > 1 ? 2 : 1;
+        for (int i = 0; i < count; i++)
+            if (!columns_read(at, end, mark, mark_length, done + i == rows - 1, row[i])) return 0;
+        if (!(count == 2 ? rows_hold(row[0], row[1], first + done, previous) : row_holds(row[0], first + done, previous))) return 0;
+        for (int i = 0; i < count; i++) memcpy(leaves + 32 * (done + i), row[i][LEAF_HASH].at, 32);
+        memcpy(previous, row[count - 1][ENTRY_HASH].at, 32);
+        done += count;
+    }
+    return 1;
+}
+
 void audit_pairs(const uint8_t *below, int64_t pairs, uint8_t *out) {
-    uint8_t text[65] = {1};
-    for (int64_t i = 0; i < pairs; i++) {
+    uint8_t text[65] = {1}, other[65] = {1};
+    for (int64_t i = 0; i + 1 < pairs; i += 2) {
         memcpy(text + 1, below + 64 * i, 64);
-        audit_sha256(text, 65, out + 32 * i, 0);
+        memcpy(other + 1, below + 64 * i + 64, 64);
+        audit_sha256_two(text, 65, out + 32 * i, other, 65, out + 32 * i + 32);
+    }
+    if (pairs & 1) {
+        memcpy(text + 1, below + 64 * (pairs - 1), 64);
+        audit_sha256(text, 65, out + 32 * (pairs - 1), 0);
     }
 }
