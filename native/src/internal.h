@@ -264,25 +264,6 @@ static inline int expires_before(const core *c, u32 a, u32 b) {
 
 /* ---- core.c ---------------------------------------------------------------------------------------------------------------------- */
 
-/*
- * The next event, zero but for its header. core_apply made sure that there is room. Written field by field: a memset of this size becomes a slow string
- * instruction.
- */
-static inline core_event *emit(core *c, const core_command *cmd, u16 type) {
-    core_event *e = &c->events[c->n_events++];
-    e->seq = ++c->event_seq;
-    e->cmd_seq = cmd->seq;
-    e->time_ns = cmd->time_ns;
-    e->type = type;
-    e->reason = e->flags = 0;
-    e->side = e->version = 0;
-    e->account = e->instrument = 0;
-    e->order_id = e->ref_id = 0;
-    e->price = e->qty = e->leaves = e->cum_qty = e->amount = e->pnl = 0;
-    e->base_a = e->base_b = e->quote_a = e->quote_b = 0;
-    return e;
-}
-
 u32 slot_take(slots *s);
 void slot_give(slots *s, u32 slot);
 
@@ -357,12 +338,20 @@ static inline void collar_keep(instrument *in) {
     if (UNLIKELY(in->bound_ref != in->ref_price)) collar_update(in);
 }
 
-/* ---- match.c --------------------------------------------------------------------------------------------------------------------- */
+/* ---- orders.c -------------------------------------------------------------------------------------------------------------------- */
 
 void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves);
 void order_new(core *c, const core_command *cmd, u64 hash);
 void order_cancel(core *c, const core_command *cmd);
 void order_replace(core *c, const core_command *cmd, u64 hash);
+
+/* ---- match.c --------------------------------------------------------------------------------------------------------------------- */
+
+/* What is left of an order after it was matched, for the answer that is remembered. */
+typedef struct { i64 qty, leaves, cum; } outcome;
+
+static inline int may_rest(const order *o) { return (o->tif != TIF_IOC) & (o->tif != TIF_FOK); }
+outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 money, int crossing);
 void order_leave(core *c, const core_command *cmd, u32 slot, u16 event_type, u16 reason);
 void order_free(core *c, u32 slot);
 

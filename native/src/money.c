@@ -1,7 +1,7 @@
 /*
  * money.c - deposits, withdrawals, holds and transfers: idempotent by the entry's id, checked against 2^62, one event per account touched.
  */
-#include "internal.h"
+#include "event.h"
 
 static void balance_event(core *c, const core_command *cmd, u32 a, u32 asset_index, i64 total, i64 held, u64 hold_id, u64 other) {
     core_event *e = emit(c, cmd, EV_BALANCE_CHANGED);

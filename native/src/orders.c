@@ -1,0 +1,197 @@
+/*
+ * orders.c - the three commands about orders: new, cancel, replace. What they are asked first is in checks.c, matching in match.c.
+ *
+ * Nothing here fails: a refusal is an event.
+ */
+#include "event.h"
+
+/* The live order of the account with this id, or 0 and why not. */
+static u32 order_find(const core *c, u64 id, u32 a, u16 *reason) {
+    u32 slot = (u32)id, generation = (u32)(id >> 32);
+    *reason = REJ_UNKNOWN_ORDER;
+    if (!slot || slot > c->order_slots.top || !generation || generation > c->orders[slot].generation) return 0;
+    int live = c->keys[slot] != 0;
+    if (generation == c->orders[slot].generation) return live && c->orders[slot].account == a ? slot : 0;
+    *reason = REJ_TOO_LATE;
+    return 0;
+}
+
+/* Refuse ORDER_NEW / CANCEL / REPLACE, the latter with side, version and instrument of the order they name when it is live and the account's. */
+void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves) {
+    u16 type = cmd->type == CMD_ORDER_NEW ? EV_ORDER_REJECTED : cmd->type == CMD_ORDER_CANCEL ? EV_CANCEL_REJECTED : EV_REPLACE_REJECTED;
+    core_event *e = emit(c, cmd, type);
+    e->reason = reason;
+    e->account = cmd->account;
+    e->instrument = cmd->instrument;
+    e->price = price;
+    e->qty = qty;
+    e->leaves = leaves;
+    u16 unused;
+    u32 target = 0;
+    if (cmd->type == CMD_ORDER_NEW) e->side = cmd->side;
+    else {
+        e->order_id = cmd->order_id;
+        target = order_find(c, cmd->order_id, cmd->account, &unused);
+    }
+    if (target) {
+        e->side = c->orders[target].side;
+        e->version = c->orders[target].version;
+        e->instrument = c->orders[target].instrument;
+    }
+    show_balances(c, e, e->account, e->instrument);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Steps 2 and 3. Returns 1 when the command is answered already; else *record is where to remember the outcome (NULL without an id).
+ */
+static int answered_before(core *c, const core_command *cmd, u64 hash, id_record **record) {
+    *record = NULL;
+    if (cmd->account == 0 || !account_known(c, cmd->account)) {
+        order_reject(c, cmd, REJ_UNKNOWN_ACCOUNT, 0, 0, 0);
+        return 1;
+    }
+    if (!id_form_ok(cmd->cl_ord_id)) {
+        order_reject(c, cmd, REJ_MALFORMED, 0, 0, 0);
+        return 1;
+    }
+    if (!cmd->cl_ord_id[0]) return 0;
+    u64 body = body_hash(cmd);
+    id_record *r = id_find(c, hash, cmd->account, cmd->cl_ord_id);
+    if (r) {
+        if (r->body == body) id_event(c, r, emit(c, cmd, EV_DUPLICATE));
+        else order_reject(c, cmd, REJ_DUPLICATE_CL_ORD_ID, 0, 0, 0);
+        return 1;
+    }
+    *record = id_remember(c, hash, cmd, body);
+    return 0;
+}
+
+static void remember_refusal(id_record *r, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves) {
+    r->reason = reason;
+    r->side = cmd->side;
+    r->order_id = cmd->type == CMD_ORDER_NEW ? 0 : cmd->order_id;
+    r->price = price;
+    r->qty = qty;
+    r->leaves = leaves;
+}
+
+/* CMD_ORDER_NEW. Cost: see native/bench; at most max_fills matches. */
+void order_new(core *c, const core_command *cmd, u64 hash) {
+    id_record *r;
+    plan p;
+    if (answered_before(c, cmd, hash, &r)) return;
+    u16 reason = new_refusal(c, cmd, cmd->time_ns, 0, &p);
+    if (reason) {
+        if (r) remember_refusal(r, cmd, reason, p.price, p.qty, p.leaves);
+        order_reject(c, cmd, reason, p.price, p.qty, p.leaves);
+        return;
+    }
+    instrument *in = &c->instruments[cmd->instrument];
+    u32 slot = slot_take(&c->order_slots);
+    order *o = &c->orders[slot];
+    o->prev = o->next = 0;
+    o->account = cmd->account;
+    if (!o->generation) o->generation = 1;
+    o->price = p.limit;
+    o->leaves = cmd->qty;
+    o->cum = 0;
+    o->held = 0;
+    o->instrument = (u16)cmd->instrument;
+    o->side = cmd->side;
+    o->type = cmd->ord_type;
+    o->tif = cmd->tif;
+    o->stp = cmd->stp;
+    o->version = 1;
+    o->flags = (u8)cmd->flags;
+    o->heap = NO_HEAP;
+    c->cold[slot].expire_ns = cmd->amount;
+    c->cold[slot].entry_seq = cmd->seq;
+    c->keys[slot] = order_key(cmd->account, cmd->instrument, cmd->side);
+    if (cmd->tif == TIF_GTD) heap_push(c, slot);
+    account_at(c, cmd->account)->open_orders++;
+    in->live_orders++;
+    if (LIKELY(!is_margin(in))) { /* what funds_check found is the hold */
+        core_balance *pays = balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset);
+        o->held = p.needed;
+        pays->available -= p.needed;
+        pays->held += p.needed;
+    } else order_hold_change(c, in, o, p.limit, 0, p.limit, p.money);
+    collar_keep(in);
+
+    u64 id = order_id_of(c, slot);
+    u16 flags = (u16)(p.crossing * EVF_CROSSES | ((p.crossing == 0) & may_rest(o)) * EVF_BOOK);
+    order_event(c, cmd, EV_ORDER_ACCEPTED, slot, (told){.price = p.limit, .qty = cmd->qty, .flags = flags});
+    outcome result = {cmd->qty, cmd->qty, 0};
+    if (p.crossing || !may_rest(o)) result = match_incoming(c, cmd, slot, p.money, p.crossing);
+    else book_append(c, in, slot);
+    if (!r) return;
+    r->side = cmd->side;
+    r->version = 1;
+    r->order_id = id;
+    r->price = p.limit;
+    r->qty = result.qty;
+    r->leaves = result.leaves;
+    r->cum = result.cum;
+}
+
+/* CMD_ORDER_CANCEL. Passes in every state. */
+void order_cancel(core *c, const core_command *cmd) {
+    u64 id = cmd->order_id;
+    u16 reason = REJ_UNKNOWN_ACCOUNT;
+    u32 slot = 0;
+    if (cmd->account != 0 && account_known(c, cmd->account)) {
+        if (cmd->flags & CF_CANCEL_BY_CL_ORD_ID) {
+            const id_record *r = cmd->cl_ord_id[0] && id_form_ok(cmd->cl_ord_id)
+                ? id_find(c, id_hash(cmd->account, cmd->cl_ord_id), cmd->account, cmd->cl_ord_id) : NULL;
+            id = r && !r->reason && (r->type == CMD_ORDER_NEW || r->type == CMD_ORDER_REPLACE) ? r->order_id : 0;
+        }
+        slot = order_find(c, id, cmd->account, &reason);
+    }
+    if (slot) order_leave(c, cmd, slot, EV_ORDER_CANCELED, CXL_USER);
+    else order_reject(c, cmd, reason, 0, 0, 0);
+}
+
+/* CMD_ORDER_REPLACE: reduce in place, or take the order out and let it enter as if new under its old id. */
+void order_replace(core *c, const core_command *cmd, u64 hash) {
+    id_record *r;
+    plan p;
+    u16 reason;
+    if (answered_before(c, cmd, hash, &r)) return;
+    memset(&p, 0, offsetof(plan, walk));
+    p.crossing = 0;
+    u32 slot = order_find(c, cmd->order_id, cmd->account, &reason);
+    order *o = &c->orders[slot];
+    if (slot) reason = replace_refusal(c, cmd, o, &p);
+    if (reason) {
+        if (r) remember_refusal(r, cmd, reason, p.price, p.qty, p.leaves);
+        order_reject(c, cmd, reason, p.price, p.qty, p.leaves);
+        return;
+    }
+    instrument *in = &c->instruments[o->instrument];
+    i64 old_price = o->price, old_leaves = o->leaves, leaves = cmd->qty - o->cum;
+    int keeps = cmd->price == old_price && leaves <= old_leaves;
+    if (!keeps) book_remove(c, in, slot);
+    else book_level(c, in, o->side, o->price)->qty += leaves - old_leaves;
+    order_hold_change(c, in, o, old_price, old_leaves, cmd->price, leaves);
+    o->price = cmd->price;
+    o->leaves = leaves;
+    o->version = o->version == 255 ? 1 : (u8)(o->version + 1);
+    if (!keeps) c->cold[slot].entry_seq = cmd->seq;
+    if (r) {
+        r->instrument = o->instrument;
+        r->side = o->side;
+        r->version = o->version;
+        r->order_id = cmd->order_id;
+        r->price = cmd->price;
+    }
+    u16 flags = keeps ? EVF_BOOK | EVF_PRIORITY_KEPT : p.crossing ? EVF_BOOK | EVF_CROSSES : EVF_BOOK;
+    order_event(c, cmd, EV_ORDER_REPLACED, slot, (told){cmd->price, cmd->qty, old_leaves, 0, (u64)old_price, 0, flags});
+    outcome result = {cmd->qty, leaves, o->cum};
+    if (!keeps) result = match_incoming(c, cmd, slot, leaves, p.crossing);
+    if (!r) return;
+    r->qty = result.qty;
+    r->leaves = result.leaves;
+    r->cum = result.cum;
+}
