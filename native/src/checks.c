@@ -129,7 +129,7 @@ static u16 notional_refusal(const instrument *in, const account *a, i64 price, i
     return REJ_NONE;
 }
 
-static inline int slots_full(const slots *s) { return !s->free_count && s->top == s->cap; }
+static inline int slots_full(const slots *s) { return s->top - s->free_count == s->cap; }
 
 /* Steps 4 to 15. Changes nothing; fills the plan the order is then executed by. */
 u16 new_refusal(const core *c, const core_command *cmd, i64 now, int amounts, plan *p) {

@@ -11,7 +11,7 @@
  * instruction.
  */
 static inline core_event *emit(core *c, const core_command *cmd, u16 type) {
-    core_event *e = &c->events[c->n_events++];
+    core_event *e = c->event++;
     e->seq = ++c->event_seq;
     e->cmd_seq = cmd->seq;
     e->time_ns = cmd->time_ns;
@@ -30,7 +30,7 @@ typedef struct { i64 price, qty, amount, pnl; u64 ref_id; u16 reason, flags; } t
 
 /* An event about a live order. Every field is written once, in order: the same with emit() and changes afterwards would be twice the stores. */
 static inline void order_event(core *c, const core_command *cmd, u16 type, u32 slot, told t) {
-    core_event *e = &c->events[c->n_events++];
+    core_event *e = c->event++;
     const order *o = &c->orders[slot];
     const instrument *in = &c->instruments[o->instrument];
     const account *a = account_at(c, o->account);

@@ -182,8 +182,7 @@ struct core {
     id_bucket *id_index;              /* see ids.c */
     u32 id_mask;
 
-    core_event *events;               /* of the running core_apply */
-    u32 n_events;
+    core_event *event;                /* where the running core_apply writes the next one */
     int arithmetic_overflow;          /* sticky, set by add_checked */
 
     struct { void *at; size_t size; } maps[24];
@@ -206,9 +205,10 @@ static inline i64 notional_fit(i64 price, i64 qty, i64 tick_value) { return pric
 
 /*
  * floor(n * ppm / 10^6) for 0 <= n <= 2^63, 0 <= ppm <= 10^6, without a 128-bit division: n = q * 10^6 + r, so the result is
- * q * ppm + floor(r * ppm / 10^6), and division by a constant is a multiplication.
+ * q * ppm + floor(r * ppm / 10^6), and division by a constant is a multiplication. Below 2^44 the product fits as it is.
  */
 static inline i64 ppm_floor(i64 n, u32 ppm) {
+    if (LIKELY((u64)n < 1ull << 44)) return (i64)((u64)n * ppm / MILLION);
     u64 q = (u64)n / MILLION, r = (u64)n % MILLION;
     return (i64)(q * ppm + r * ppm / MILLION);
 }
@@ -247,7 +247,10 @@ static inline u64 order_key(u32 account_index, u32 instrument_index, u8 side) { 
 static inline u32 key_account(u64 key) { return (u32)(key >> 32); }
 static inline u32 key_instrument(u64 key) { return (u32)key >> 2; }
 /* Is price x no worse for the market, or better, than y as an order's of this side. A side cannot be guessed, so that nothing here branches on it. */
-static inline int reaches(u8 side, i64 x, i64 y) { return ((side == SIDE_BUY) & (x >= y)) | ((side != SIDE_BUY) & (x <= y)); }
+static inline int reaches(u8 side, i64 x, i64 y) {
+    i64 turn = SIDE_BUY - (i64)side; /* 0, or all bits, which turns the order of numbers round */
+    return (x ^ turn) >= (y ^ turn);
+}
 /* One of two without a branch; compilers make one of ?: where both are costly. */
 static inline i64 pick(int first, i64 a, i64 b) { return b ^ ((a ^ b) & -(i64)first); }
 static inline u8 opposite(u8 side) { return (u8)(SIDE_BUY + SIDE_SELL - side); }
