@@ -305,11 +305,36 @@ u64 id_hash(u32 account_index, const char *id);
 void id_look(const core *c, u64 hash);
 u64 body_hash(const core_command *cmd);
 id_record *id_find(const core *c, u64 hash, u32 account_index, const char *id);
-id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body);
+id_record *id_enter(core *c, u64 hash, u32 account_index, const char *id, int *fresh);
 void id_forget_oldest(core *c);
 void id_forget_before(core *c, u32 day);
 int id_restore(core *c, const id_record *record);
 void id_event(const core *c, const id_record *r, core_event *e);
+
+/* What is remembered of the answer to a command, besides what the command itself says. */
+typedef struct { u64 order_id; i64 qty, leaves, cum, price; u32 instrument; u16 reason; u8 side, version; } answer;
+
+/* Write the record of a command's id. */
+static inline void id_write(const core *c, id_record *r, const core_command *cmd, u64 hash, u64 body, answer a) {
+    r->hash = hash;
+    r->body = body;
+    memcpy(r->id, cmd->cl_ord_id, sizeof r->id);
+    r->account = cmd->account;
+    r->order_id = a.order_id;
+    r->cmd_seq = cmd->seq;
+    r->qty = a.qty;
+    r->leaves = a.leaves;
+    r->cum = a.cum;
+    r->price = a.price;
+    r->instrument = a.instrument;
+    r->day = c->trading_day;
+    r->reason = a.reason;
+    r->type = (u8)cmd->type;
+    r->side = a.side;
+    r->version = a.version;
+    memset(r->spare, 0, sizeof r->spare);
+}
+
 void heap_push(core *c, u32 slot);
 void heap_remove(core *c, u32 slot);
 

@@ -43,51 +43,48 @@ void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 q
 
 /* ---- commands ---------------------------------------------------------------------------------------------------------------------- */
 
-/*
- * Steps 2 and 3. Returns 1 when the command is answered already; else *record is where to remember the outcome (NULL without an id).
- */
-static int answered_before(core *c, const core_command *cmd, u64 hash, id_record **record) {
-    *record = NULL;
-    if (cmd->account == 0 || !account_known(c, cmd->account)) {
+/* Where the answer to a command with an id will be remembered; `record` is NULL without an id. */
+typedef struct { id_record *record; u64 hash, body; } memory;
+
+/* Steps 2 and 3. Returns 1 when the command is answered already; else *m is ready for remember(). */
+static inline int answered_before(core *c, const core_command *cmd, u64 hash, memory *m) {
+    int fresh;
+    m->record = NULL;
+    if (UNLIKELY(cmd->account == 0 || !account_known(c, cmd->account))) {
         order_reject(c, cmd, REJ_UNKNOWN_ACCOUNT, 0, 0, 0);
         return 1;
     }
-    if (!id_form_ok(cmd->cl_ord_id)) {
+    if (UNLIKELY(!id_form_ok(cmd->cl_ord_id))) {
         order_reject(c, cmd, REJ_MALFORMED, 0, 0, 0);
         return 1;
     }
     if (!cmd->cl_ord_id[0]) return 0;
-    u64 body = body_hash(cmd);
-    id_record *r = id_find(c, hash, cmd->account, cmd->cl_ord_id);
-    if (r) {
-        if (r->body == body) id_event(c, r, emit(c, cmd, EV_DUPLICATE));
-        else order_reject(c, cmd, REJ_DUPLICATE_CL_ORD_ID, 0, 0, 0);
-        return 1;
-    }
-    *record = id_remember(c, hash, cmd, body);
-    return 0;
+    m->hash = hash;
+    m->body = body_hash(cmd);
+    m->record = id_enter(c, hash, cmd->account, cmd->cl_ord_id, &fresh);
+    if (LIKELY(fresh)) return 0;
+    if (m->record->body == m->body) id_event(c, m->record, emit(c, cmd, EV_DUPLICATE));
+    else order_reject(c, cmd, REJ_DUPLICATE_CL_ORD_ID, 0, 0, 0);
+    return 1;
 }
 
-static void remember_refusal(id_record *r, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves) {
-    r->reason = reason;
-    r->side = cmd->side;
-    r->order_id = cmd->type == CMD_ORDER_NEW ? 0 : cmd->order_id;
-    r->price = price;
-    r->qty = qty;
-    r->leaves = leaves;
+static inline void remember(core *c, const core_command *cmd, const memory *m, answer a) {
+    if (LIKELY(m->record != NULL)) id_write(c, m->record, cmd, m->hash, m->body, a);
+}
+
+static void refuse(core *c, const core_command *cmd, const memory *m, u16 reason, const plan *p) {
+    u64 order_id = cmd->type == CMD_ORDER_NEW ? 0 : cmd->order_id;
+    remember(c, cmd, m, (answer){order_id, p->qty, p->leaves, 0, p->price, cmd->instrument, reason, cmd->side, 0});
+    order_reject(c, cmd, reason, p->price, p->qty, p->leaves);
 }
 
 /* CMD_ORDER_NEW. Cost: see native/bench; at most max_fills matches. */
 void order_new(core *c, const core_command *cmd, u64 hash) {
-    id_record *r;
+    memory m;
     plan p;
-    if (answered_before(c, cmd, hash, &r)) return;
+    if (answered_before(c, cmd, hash, &m)) return;
     u16 reason = new_refusal(c, cmd, cmd->time_ns, 0, &p);
-    if (reason) {
-        if (r) remember_refusal(r, cmd, reason, p.price, p.qty, p.leaves);
-        order_reject(c, cmd, reason, p.price, p.qty, p.leaves);
-        return;
-    }
+    if (reason) return refuse(c, cmd, &m, reason, &p);
     instrument *in = &c->instruments[cmd->instrument];
     u32 slot = slot_take(&c->order_slots);
     order *o = &c->orders[slot];
@@ -126,14 +123,7 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     outcome result = {cmd->qty, cmd->qty, 0};
     if (p.crossing || !may_rest(o)) result = match_incoming(c, cmd, slot, p.money, p.crossing);
     else book_append(c, in, slot);
-    if (!r) return;
-    r->side = cmd->side;
-    r->version = 1;
-    r->order_id = id;
-    r->price = p.limit;
-    r->qty = result.qty;
-    r->leaves = result.leaves;
-    r->cum = result.cum;
+    remember(c, cmd, &m, (answer){id, result.qty, result.leaves, result.cum, p.limit, cmd->instrument, 0, cmd->side, 1});
 }
 
 /* CMD_ORDER_CANCEL. Passes in every state. */
@@ -155,20 +145,16 @@ void order_cancel(core *c, const core_command *cmd) {
 
 /* CMD_ORDER_REPLACE: reduce in place, or take the order out and let it enter as if new under its old id. */
 void order_replace(core *c, const core_command *cmd, u64 hash) {
-    id_record *r;
+    memory m;
     plan p;
     u16 reason;
-    if (answered_before(c, cmd, hash, &r)) return;
+    if (answered_before(c, cmd, hash, &m)) return;
     memset(&p, 0, offsetof(plan, walk));
     p.crossing = 0;
     u32 slot = order_find(c, cmd->order_id, cmd->account, &reason);
     order *o = &c->orders[slot];
     if (slot) reason = replace_refusal(c, cmd, o, &p);
-    if (reason) {
-        if (r) remember_refusal(r, cmd, reason, p.price, p.qty, p.leaves);
-        order_reject(c, cmd, reason, p.price, p.qty, p.leaves);
-        return;
-    }
+    if (reason) return refuse(c, cmd, &m, reason, &p);
     instrument *in = &c->instruments[o->instrument];
     i64 old_price = o->price, old_leaves = o->leaves, leaves = cmd->qty - o->cum;
     int keeps = cmd->price == old_price && leaves <= old_leaves;
@@ -179,19 +165,13 @@ void order_replace(core *c, const core_command *cmd, u64 hash) {
     o->leaves = leaves;
     o->version = o->version == 255 ? 1 : (u8)(o->version + 1);
     if (!keeps) c->cold[slot].entry_seq = cmd->seq;
-    if (r) {
-        r->instrument = o->instrument;
-        r->side = o->side;
-        r->version = o->version;
-        r->order_id = cmd->order_id;
-        r->price = cmd->price;
-    }
+    answer a = {.order_id = cmd->order_id, .price = cmd->price, .instrument = o->instrument, .side = o->side, .version = o->version};
     u16 flags = keeps ? EVF_BOOK | EVF_PRIORITY_KEPT : p.crossing ? EVF_BOOK | EVF_CROSSES : EVF_BOOK;
     order_event(c, cmd, EV_ORDER_REPLACED, slot, (told){cmd->price, cmd->qty, old_leaves, 0, (u64)old_price, 0, flags});
     outcome result = {cmd->qty, leaves, o->cum};
     if (!keeps) result = match_incoming(c, cmd, slot, leaves, p.crossing);
-    if (!r) return;
-    r->qty = result.qty;
-    r->leaves = result.leaves;
-    r->cum = result.cum;
+    a.qty = result.qty;
+    a.leaves = result.leaves;
+    a.cum = result.cum;
+    remember(c, cmd, &m, a);
 }
