@@ -269,6 +269,7 @@ static inline int expires_before(const core *c, u32 a, u32 b) {
 
 u32 slot_take(slots *s);
 void slot_give(slots *s, u32 slot);
+static inline int slots_full(const slots *s) { return s->top - s->free_count == s->cap; }
 
 /* ---- book.c ---------------------------------------------------------------------------------------------------------------------- */
 

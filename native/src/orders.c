@@ -4,6 +4,7 @@
  * Nothing here fails: a refusal is an event.
  */
 #include "event.h"
+#include "usual.h"
 
 /* The live order of the account with this id, or 0 and why not. */
 static u32 order_find(const core *c, u64 id, u32 a, u16 *reason) {
@@ -83,8 +84,10 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     memory m;
     plan p;
     if (answered_before(c, cmd, hash, &m)) return;
-    u16 reason = new_refusal(c, cmd, cmd->time_ns, 0, &p);
-    if (reason) return refuse(c, cmd, &m, reason, &p);
+    if (UNLIKELY(!usual_accepted(c, cmd, &p))) {
+        u16 reason = new_refusal(c, cmd, cmd->time_ns, 0, &p);
+        if (reason) return refuse(c, cmd, &m, reason, &p);
+    }
     instrument *in = &c->instruments[cmd->instrument];
     u32 slot = slot_take(&c->order_slots);
     order *o = &c->orders[slot];
