@@ -28,12 +28,12 @@ static inline core_event *emit(core *c, const core_command *cmd, u16 type) {
 /* What an event about a live order says besides what is always set. */
 typedef struct { i64 price, qty, amount, pnl; u64 ref_id; u16 reason, flags; } told;
 
-/* An event about a live order. Every field is written once, in order: the same with emit() and changes afterwards would be twice the stores. */
-static inline void order_event(core *c, const core_command *cmd, u16 type, u32 slot, told t) {
+/*
+ * An event about a live order of account `a` in instrument `in`. Every field is written once, in order: the same with emit() and changes afterwards would
+ * be twice the stores.
+ */
+static inline void event_about(core *c, const core_command *cmd, u16 type, u32 slot, const order *o, const instrument *in, const account *a, told t) {
     core_event *e = c->event++;
-    const order *o = &c->orders[slot];
-    const instrument *in = &c->instruments[o->instrument];
-    const account *a = account_at(c, o->account);
     const core_balance *quote = balance_in(a, in->quote_asset);
     e->seq = ++c->event_seq;
     e->cmd_seq = cmd->seq;
@@ -65,6 +65,11 @@ static inline void order_event(core *c, const core_command *cmd, u16 type, u32 s
     }
     e->quote_a = quote->available;
     e->quote_b = quote->held;
+}
+
+static inline void order_event(core *c, const core_command *cmd, u16 type, u32 slot, told t) {
+    const order *o = &c->orders[slot];
+    event_about(c, cmd, type, slot, o, &c->instruments[o->instrument], account_at(c, o->account), t);
 }
 
 #endif

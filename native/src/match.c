@@ -95,11 +95,33 @@ static int match_fits(core *c, instrument *in, order *o, order *m, i64 px, i64 l
     return fits;
 }
 
-static void take_lots(core *c, instrument *in, u32 slot, level *lv, i64 lots) {
-    order *m = &c->orders[slot];
-    m->leaves -= lots;
-    lv->qty -= lots;
-    if (!m->leaves) book_remove(c, in, slot);
+/* One of the two in a match: its order and its account, the fee it pays, the lots its hold covers. */
+typedef struct { order *o; account *a; i64 fee, covered; } party;
+
+/*
+ * The usual match: a spot instrument, two accounts, every amount small and none negative, so that nothing can overflow. Settles both sides at once and
+ * returns 1, or does nothing and returns 0. What settle() would do for either, in fewer steps.
+ */
+static inline int settle_usual(core *c, const instrument *in, party buyer, party seller, i64 lots, i64 notional) {
+    core_balance *pays = balance_in(buyer.a, in->quote_asset), *gets = balance_in(buyer.a, in->base_asset);
+    core_balance *paid = balance_in(seller.a, in->quote_asset), *gives = balance_in(seller.a, in->base_asset);
+    core_balance *house = balance_at(c, 0, in->quote_asset);
+    i64 all = pays->available | pays->held | gets->available | gets->held | paid->available | paid->held | gives->available | gives->held | house->available;
+    if (UNLIKELY((u64)(all | notional) >> 60 || buyer.a == seller.a || is_margin(in))) return 0;
+    i64 assets = lots * in->lot_minor, left = buyer.covered - lots;
+    left &= ~(left >> 63);
+    i64 hold = notional_fit(buyer.o->price, left, in->tick_value);
+    hold += ppm_floor(hold, in->reserve_ppm);
+    i64 freed = buyer.o->held - hold;
+    buyer.o->held = hold;
+    seller.o->held -= assets;
+    pays->held -= freed;
+    pays->available += freed - notional - buyer.fee;
+    gets->available += assets;
+    gives->held -= assets;
+    paid->available += notional - seller.fee;
+    house->available += buyer.fee + seller.fee;
+    return 1;
 }
 
 /* DECREMENT: both lose the smaller leaves. Returns 1 when the incoming order has to stop. */
@@ -129,57 +151,63 @@ static int self_decrement(core *c, const core_command *cmd, instrument *in, u32 
 outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 money, int crossing) {
     order *o = &c->orders[slot];
     instrument *in = &c->instruments[o->instrument];
+    account *taker = account_at(c, o->account);
     u8 other = opposite(o->side);
-    u32 steps = 0, group = account_at(c, o->account)->stp_group;
+    u32 steps = 0, group = taker->stp_group;
+    u64 taker_id = order_id_of(c, slot);
     u16 reason = 0;
     i64 order_qty = o->leaves + o->cum;
     while (o->leaves) {
         i64 px = book_best(&in->book, other);
         if (!reaches(o->side, o->price, px)) break;
-        if (steps++ == c->max_fills) {
+        if (UNLIKELY(steps++ == c->max_fills)) {
             reason = CXL_FILL_LIMIT;
             break;
         }
         level *lv = book_level(c, in, other, px);
-        u32 maker = lv->head;
-        order *m = &c->orders[maker];
-        if (m->next) { /* the next maker's account, and the maker after that */
-            const order *after = &c->orders[m->next];
-            PREFETCH(account_at(c, after->account));
-            PREFETCH(&c->orders[after->next]);
-        }
-        if (o->stp != STP_NONE && account_at(c, m->account)->stp_group == group) {
+        u32 resting = lv->head;
+        order *m = &c->orders[resting];
+        account *maker = account_at(c, m->account);
+        const order *after = &c->orders[m->next]; /* the next maker's account, and the maker after that; order 0 when there is none */
+        PREFETCH(account_at(c, after->account));
+        PREFETCH(&c->orders[after->next]);
+        if (UNLIKELY(o->stp != STP_NONE && maker->stp_group == group)) {
             if (o->stp == STP_DECREMENT) {
-                if (self_decrement(c, cmd, in, slot, maker, lv, &money, &order_qty)) break;
+                if (self_decrement(c, cmd, in, slot, resting, lv, &money, &order_qty)) break;
                 continue;
             }
-            if (o->stp != STP_CANCEL_NEWEST) order_leave(c, cmd, maker, EV_ORDER_CANCELED, CXL_SELF_TRADE);
+            if (o->stp != STP_CANCEL_NEWEST) order_leave(c, cmd, resting, EV_ORDER_CANCELED, CXL_SELF_TRADE);
             if (o->stp == STP_CANCEL_OLDEST) continue;
             reason = CXL_SELF_TRADE;
             break;
         }
-        i64 lots = o->leaves < m->leaves ? o->leaves : m->leaves;
-        i64 notional = notional_fit(px, lots, in->tick_value);
-        if (UNLIKELY(!match_is_small(c, in, m->account, o->account, notional)) && !match_fits(c, in, o, m, px, lots, notional, money)) {
-            reason = CXL_FILL_LIMIT;
-            break;
+        i64 lots = o->leaves < m->leaves ? o->leaves : m->leaves, notional = notional_fit(px, lots, in->tick_value), pnl = 0;
+        party mine = {o, taker, ppm_floor(notional, in->taker_ppm), money}, theirs = {m, maker, ppm_floor(notional, in->maker_ppm), m->leaves};
+        int buys = o->side == SIDE_BUY, settled = settle_usual(c, in, buys ? mine : theirs, buys ? theirs : mine, lots, notional);
+        if (UNLIKELY(!settled)) {
+            if (!match_is_small(c, in, m->account, o->account, notional) && !match_fits(c, in, o, m, px, lots, notional, money)) {
+                reason = CXL_FILL_LIMIT;
+                break;
+            }
+            pnl = settle(c, in, m, px, lots, notional, theirs.fee, m->leaves);
         }
-        u64 taker_id = order_id_of(c, slot), maker_id = order_id_of(c, maker);
-        i64 fee = ppm_floor(notional, in->maker_ppm);
-        i64 pnl = settle(c, in, m, px, lots, notional, fee, m->leaves);
+        u64 maker_id = order_id_of(c, resting);
         m->cum += lots;
-        take_lots(c, in, maker, lv, lots);
+        m->leaves -= lots;
+        lv->qty -= lots;
         in->ref_price = px;
         c->matches++;
-        u16 done = m->leaves ? 0 : EVF_TERMINAL;
-        order_event(c, cmd, EV_ORDER_FILLED, maker, (told){px, lots, fee, pnl, taker_id, 0, EVF_MAKER | EVF_BOOK | done});
-        if (!m->leaves) order_free(c, maker);
-        fee = ppm_floor(notional, in->taker_ppm);
-        pnl = settle(c, in, o, px, lots, notional, fee, money);
+        if (m->leaves) event_about(c, cmd, EV_ORDER_FILLED, resting, m, in, maker, (told){px, lots, theirs.fee, pnl, taker_id, 0, EVF_MAKER | EVF_BOOK});
+        else {
+            book_remove(c, in, resting);
+            event_about(c, cmd, EV_ORDER_FILLED, resting, m, in, maker, (told){px, lots, theirs.fee, pnl, taker_id, 0, EVF_MAKER | EVF_BOOK | EVF_TERMINAL});
+            order_free(c, resting);
+        }
+        if (UNLIKELY(!settled)) pnl = settle(c, in, o, px, lots, notional, mine.fee, money);
         money -= lots;
         o->cum += lots;
         o->leaves -= lots;
-        order_event(c, cmd, EV_ORDER_FILLED, slot, (told){px, lots, fee, pnl, maker_id, 0, o->leaves ? 0 : EVF_TERMINAL});
+        event_about(c, cmd, EV_ORDER_FILLED, slot, o, in, taker, (told){px, lots, mine.fee, pnl, maker_id, 0, o->leaves ? 0 : EVF_TERMINAL});
     }
     collar_keep(in);
     outcome result = {order_qty, o->leaves, o->cum};
