@@ -119,11 +119,6 @@ u32 slot_take(slots *s) {
     return (u32)pick(some, freed, fresh);
 }
 
-void slot_give(slots *s, u32 slot) {
-    s->live--;
-    s->free[s->free_count++] = slot;
-}
-
 /* ---- the loop -------------------------------------------------------------------------------------------------------------------- */
 
 /*
@@ -191,9 +186,9 @@ static void apply_one(core *c, const core_command *cmd, u64 hash) {
         else command_reject(c, cmd, REJ_BAD_VERSION, 0, 0);
         return;
     }
+    if (LIKELY(cmd->type == CMD_ORDER_NEW)) return order_new(c, cmd, hash);
+    if (LIKELY(cmd->type == CMD_ORDER_CANCEL)) return order_cancel(c, cmd);
     switch (cmd->type) {
-    case CMD_ORDER_NEW: order_new(c, cmd, hash); break;
-    case CMD_ORDER_CANCEL: order_cancel(c, cmd); break;
     case CMD_ORDER_REPLACE: order_replace(c, cmd, hash); break;
     case CMD_DEPOSIT:
     case CMD_WITHDRAW:

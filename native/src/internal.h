@@ -268,7 +268,10 @@ static inline int expires_before(const core *c, u32 a, u32 b) {
 /* ---- core.c ---------------------------------------------------------------------------------------------------------------------- */
 
 u32 slot_take(slots *s);
-void slot_give(slots *s, u32 slot);
+static inline void slot_give(slots *s, u32 slot) {
+    s->live--;
+    s->free[s->free_count++] = slot;
+}
 static inline int slots_full(const slots *s) { return s->top - s->free_count == s->cap; }
 
 /* ---- book.c ---------------------------------------------------------------------------------------------------------------------- */
@@ -382,7 +385,6 @@ typedef struct { i64 qty, leaves, cum; } outcome;
 static inline int may_rest(const order *o) { return (o->tif != TIF_IOC) & (o->tif != TIF_FOK); }
 outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 money, int crossing);
 void order_leave(core *c, const core_command *cmd, u32 slot, u16 event_type, u16 reason);
-void order_free(core *c, u32 slot);
 
 /* ---- admin.c --------------------------------------------------------------------------------------------------------------------- */
 

@@ -7,14 +7,21 @@
 
 /* ---- leaving -------------------------------------------------------------------------------------------------------------------- */
 
+/* A spot order that will hold nothing any more. */
+static inline void spot_release(const instrument *in, account *a, order *o) {
+    core_balance *pays = balance_in(a, (u32)pick(o->side == SIDE_BUY, in->quote_asset, in->base_asset));
+    pays->available += o->held;
+    pays->held -= o->held;
+    o->held = 0;
+}
+
 /* The slot of an order that is not in a book any more becomes free; its id is never issued again. */
-void order_free(core *c, u32 slot) {
-    order *o = &c->orders[slot];
-    account_at(c, o->account)->open_orders--;
-    c->instruments[o->instrument].live_orders--;
-    if (o->heap != NO_HEAP) heap_remove(c, slot);
+static inline void order_free(core *c, instrument *in, account *a, order *o, u32 slot) {
+    a->open_orders--;
+    in->live_orders--;
     c->keys[slot] = 0;
-    if (++o->generation < RETIRED_GENERATION) slot_give(&c->order_slots, slot);
+    if (UNLIKELY(o->heap != NO_HEAP)) heap_remove(c, slot);
+    if (LIKELY(++o->generation < RETIRED_GENERATION)) slot_give(&c->order_slots, slot);
     else c->order_slots.live--;
 }
 
@@ -22,12 +29,14 @@ void order_free(core *c, u32 slot) {
 void order_leave(core *c, const core_command *cmd, u32 slot, u16 type, u16 reason) {
     order *o = &c->orders[slot];
     instrument *in = &c->instruments[o->instrument];
+    account *a = account_at(c, o->account);
     i64 removed = o->leaves;
-    order_hold_change(c, in, o, o->price, removed, o->price, 0);
+    if (UNLIKELY(is_margin(in))) order_hold_change(c, in, o, o->price, removed, o->price, 0);
+    else spot_release(in, a, o);
     book_remove(c, in, slot);
     o->leaves = 0;
-    order_event(c, cmd, type, slot, (told){.price = o->price, .qty = removed, .reason = reason, .flags = EVF_BOOK | EVF_TERMINAL});
-    order_free(c, slot);
+    event_about(c, cmd, type, slot, o, in, a, (told){.price = o->price, .qty = removed, .reason = reason, .flags = EVF_BOOK | EVF_TERMINAL});
+    order_free(c, in, a, o, slot);
 }
 
 /* ---- matching ---------------------------------------------------------------------------------------------------------------------- */
@@ -201,7 +210,7 @@ outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 money, in
         else {
             book_remove(c, in, resting);
             event_about(c, cmd, EV_ORDER_FILLED, resting, m, in, maker, (told){px, lots, theirs.fee, pnl, taker_id, 0, EVF_MAKER | EVF_BOOK | EVF_TERMINAL});
-            order_free(c, resting);
+            order_free(c, in, maker, m, resting);
         }
         if (UNLIKELY(!settled)) pnl = settle(c, in, o, px, lots, notional, mine.fee, money);
         money -= lots;
@@ -212,14 +221,15 @@ outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 money, in
     collar_keep(in);
     outcome result = {order_qty, o->leaves, o->cum};
     if (!o->leaves) {
-        order_free(c, slot);
+        order_free(c, in, taker, o, slot);
     } else if (reason || !may_rest(o)) {
         i64 removed = o->leaves;
-        order_hold_change(c, in, o, o->price, money, o->price, 0);
+        if (UNLIKELY(is_margin(in))) order_hold_change(c, in, o, o->price, money, o->price, 0);
+        else spot_release(in, taker, o);
         o->leaves = result.leaves = 0;
         if (!reason) reason = o->type == ORD_MARKET ? CXL_MARKET_REMAINDER : CXL_IOC_REMAINDER;
-        order_event(c, cmd, EV_ORDER_CANCELED, slot, (told){.price = o->price, .qty = removed, .reason = reason, .flags = EVF_TERMINAL});
-        order_free(c, slot);
+        event_about(c, cmd, EV_ORDER_CANCELED, slot, o, in, taker, (told){.price = o->price, .qty = removed, .reason = reason, .flags = EVF_TERMINAL});
+        order_free(c, in, taker, o, slot);
     } else {
         book_append(c, in, slot);
         if (crossing) order_event(c, cmd, EV_ORDER_RESTED, slot, (told){.price = o->price, .qty = order_qty, .flags = EVF_BOOK});
