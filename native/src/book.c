@@ -282,15 +282,17 @@ i64 book_next(const core *c, const book *b, u8 side, i64 price) {
     return n ? c->fars[n].price : NO_ASK;
 }
 
+/* The end of a queue cannot be guessed, so nothing branches on it: what is meant for a neighbour that is not there goes to order 0, which is no one's. */
 static inline void queue_append(core *c, book *b, level *lv, order *o, u32 slot) {
     u32 s = o->side - 1u;
     o->prev = lv->tail;
     o->next = 0;
-    *(lv->tail ? &c->orders[lv->tail].next : &lv->head) = slot;
+    c->orders[lv->tail].next = slot;
+    lv->head = lv->tail ? lv->head : slot;
     lv->tail = slot;
     lv->qty += o->leaves;
     lv->count++;
-    if (reaches(o->side, o->price, b->best[s])) b->best[s] = o->price;
+    b->best[s] = pick(reaches(o->side, o->price, b->best[s]), o->price, b->best[s]);
 }
 
 /* book_append() for a price outside the window, which may move the window to it. */
@@ -351,8 +353,10 @@ void book_remove(core *c, instrument *in, u32 slot) {
     book *b = &in->book;
     u32 i;
     level *lv = LIKELY(near_index(b, o->price, &i)) ? &b->levels[i] : &c->fars[far_find(c, b->far_root[o->side - 1u], o->price)].level;
-    *(o->prev ? &c->orders[o->prev].next : &lv->head) = o->next; /* which of the two it is cannot be guessed */
-    *(o->next ? &c->orders[o->next].prev : &lv->tail) = o->prev;
+    c->orders[o->prev].next = o->next; /* order 0, see queue_append() */
+    c->orders[o->next].prev = o->prev;
+    lv->head = o->prev ? lv->head : o->next;
+    lv->tail = o->next ? lv->tail : o->prev;
     lv->qty -= o->leaves;
     o->prev = o->next = 0;
     if (LIKELY(--lv->count)) return;

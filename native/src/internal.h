@@ -63,6 +63,7 @@ typedef struct {
     u32 spare;
 } order;
 _Static_assert(sizeof(order) == 64, "one cache line");
+_Static_assert(offsetof(order, stp) - offsetof(order, side) == 3 && offsetof(core_command, stp) - offsetof(core_command, side) == 3, "side, type, tif, stp are copied as one");
 
 /* The part of an order that matching does not need. */
 typedef struct { i64 expire_ns; u64 entry_seq; } order_cold;
@@ -242,6 +243,7 @@ static inline int account_known(const core *c, u32 a) { return a < c->config.max
 static inline int asset_known(const core *c, u32 a) { return a < c->config.max_assets && c->assets[a].known; }
 static inline int instrument_known(const core *c, u32 i) { return i < c->config.max_instruments && c->instruments[i].kind; }
 
+static inline instrument *instrument_at(const core *c, u32 i) { return &c->instruments[i < c->config.max_instruments ? i : 0]; } /* 0 is never registered */
 static inline u64 order_id_of(const core *c, u32 slot) { return (u64)c->orders[slot].generation << 32 | slot; }
 static inline u64 order_key(u32 account_index, u32 instrument_index, u8 side) { return (u64)account_index << 32 | instrument_index << 2 | side; }
 static inline u32 key_account(u64 key) { return (u32)(key >> 32); }

@@ -84,66 +84,67 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     memory m;
     plan p;
     if (answered_before(c, cmd, hash, &m)) return;
-    if (UNLIKELY(!usual_accepted(c, cmd, &p))) {
+    instrument *in = instrument_at(c, cmd->instrument);
+    account *a = account_at(c, cmd->account);
+    if (UNLIKELY(!usual_accepted(c, cmd, in, a, &p))) {
         u16 reason = new_refusal(c, cmd, cmd->time_ns, 0, &p);
         if (reason) return refuse(c, cmd, &m, reason, &p);
     }
-    instrument *in = &c->instruments[cmd->instrument];
+    a->open_orders++;
+    in->live_orders++;
     u32 slot = slot_take(&c->order_slots);
+    c->cold[slot] = (order_cold){cmd->amount, cmd->seq};
+    c->keys[slot] = order_key(cmd->account, cmd->instrument, cmd->side);
     order *o = &c->orders[slot];
     o->prev = o->next = 0;
     o->account = cmd->account;
-    if (!o->generation) o->generation = 1;
+    o->generation += o->generation == 0;
     o->price = p.limit;
     o->leaves = cmd->qty;
     o->cum = 0;
     o->held = 0;
     o->instrument = (u16)cmd->instrument;
-    o->side = cmd->side;
-    o->type = cmd->ord_type;
-    o->tif = cmd->tif;
-    o->stp = cmd->stp;
+    memcpy(&o->side, &cmd->side, 4);
     o->version = 1;
     o->flags = (u8)cmd->flags;
     o->heap = NO_HEAP;
-    c->cold[slot].expire_ns = cmd->amount;
-    c->cold[slot].entry_seq = cmd->seq;
-    c->keys[slot] = order_key(cmd->account, cmd->instrument, cmd->side);
-    if (cmd->tif == TIF_GTD) heap_push(c, slot);
-    account_at(c, cmd->account)->open_orders++;
-    in->live_orders++;
-    if (LIKELY(!is_margin(in))) { /* what funds_check found is the hold */
-        core_balance *pays = balance_at(c, cmd->account, cmd->side == SIDE_BUY ? in->quote_asset : in->base_asset);
+    if (UNLIKELY(cmd->tif == TIF_GTD)) heap_push(c, slot);
+    if (LIKELY(!is_margin(in))) { /* what the check of funds found is the hold */
+        core_balance *pays = balance_in(a, (u32)pick(cmd->side == SIDE_BUY, in->quote_asset, in->base_asset));
         o->held = p.needed;
         pays->available -= p.needed;
         pays->held += p.needed;
     } else order_hold_change(c, in, o, p.limit, 0, p.limit, p.money);
     collar_keep(in);
 
-    u64 id = order_id_of(c, slot);
-    u16 flags = (u16)(p.crossing * EVF_CROSSES | ((p.crossing == 0) & may_rest(o)) * EVF_BOOK);
-    order_event(c, cmd, EV_ORDER_ACCEPTED, slot, (told){.price = p.limit, .qty = cmd->qty, .flags = flags});
-    outcome result = {cmd->qty, cmd->qty, 0};
-    if (p.crossing || !may_rest(o)) result = match_incoming(c, cmd, slot, p.money, p.crossing);
-    else book_append(c, in, slot);
-    remember(c, cmd, &m, (answer){id, result.qty, result.leaves, result.cum, p.limit, cmd->instrument, 0, cmd->side, 1});
+    answer result = {(u64)o->generation << 32 | slot, cmd->qty, cmd->qty, 0, p.limit, cmd->instrument, 0, cmd->side, 1};
+    if ((p.crossing == 0) & may_rest(o)) {
+        event_about(c, cmd, EV_ORDER_ACCEPTED, slot, o, in, a, (told){.price = p.limit, .qty = cmd->qty, .flags = EVF_BOOK});
+        book_append(c, in, slot);
+    } else {
+        event_about(c, cmd, EV_ORDER_ACCEPTED, slot, o, in, a, (told){.price = p.limit, .qty = cmd->qty, .flags = p.crossing ? EVF_CROSSES : 0});
+        outcome after = match_incoming(c, cmd, slot, p.money, p.crossing);
+        result.qty = after.qty;
+        result.leaves = after.leaves;
+        result.cum = after.cum;
+    }
+    remember(c, cmd, &m, result);
+}
+
+/* The order an id names, 0 = none. */
+static __attribute__((noinline)) u64 order_named(const core *c, const core_command *cmd) {
+    const id_record *r = cmd->cl_ord_id[0] && id_form_ok(cmd->cl_ord_id) ? id_find(c, id_hash(cmd->account, cmd->cl_ord_id), cmd->account, cmd->cl_ord_id) : NULL;
+    return r && !r->reason && (r->type == CMD_ORDER_NEW || r->type == CMD_ORDER_REPLACE) ? r->order_id : 0;
 }
 
 /* CMD_ORDER_CANCEL. Passes in every state. */
 void order_cancel(core *c, const core_command *cmd) {
-    u64 id = cmd->order_id;
-    u16 reason = REJ_UNKNOWN_ACCOUNT;
-    u32 slot = 0;
-    if (cmd->account != 0 && account_known(c, cmd->account)) {
-        if (cmd->flags & CF_CANCEL_BY_CL_ORD_ID) {
-            const id_record *r = cmd->cl_ord_id[0] && id_form_ok(cmd->cl_ord_id)
-                ? id_find(c, id_hash(cmd->account, cmd->cl_ord_id), cmd->account, cmd->cl_ord_id) : NULL;
-            id = r && !r->reason && (r->type == CMD_ORDER_NEW || r->type == CMD_ORDER_REPLACE) ? r->order_id : 0;
-        }
-        slot = order_find(c, id, cmd->account, &reason);
-    }
-    if (slot) order_leave(c, cmd, slot, EV_ORDER_CANCELED, CXL_USER);
-    else order_reject(c, cmd, reason, 0, 0, 0);
+    if (UNLIKELY(cmd->account == 0 || !account_known(c, cmd->account))) return order_reject(c, cmd, REJ_UNKNOWN_ACCOUNT, 0, 0, 0);
+    u16 reason;
+    u64 id = UNLIKELY(cmd->flags & CF_CANCEL_BY_CL_ORD_ID) ? order_named(c, cmd) : cmd->order_id;
+    u32 slot = order_find(c, id, cmd->account, &reason);
+    if (UNLIKELY(!slot)) return order_reject(c, cmd, reason, 0, 0, 0);
+    order_leave(c, cmd, slot, EV_ORDER_CANCELED, CXL_USER);
 }
 
 /* CMD_ORDER_REPLACE: reduce in place, or take the order out and let it enter as if new under its old id. */

@@ -12,16 +12,16 @@
 /* Is x > most, where most 0 (or less) means no bound. x >= 1. */
 static inline int above(i64 x, i64 most) { return (u64)(x - 1) > (u64)(most - 1); }
 
+_Static_assert(TIF_DAY == 0 && TIF_GTC == 1 && TIF_IOC == 3, "up to IOC only 2 is no time in force");
+
 static inline int usual_form(const core_command *cmd) {
     return (u32)(cmd->side - SIDE_BUY) <= 1 && cmd->ord_type == ORD_LIMIT && cmd->stp <= STP_DECREMENT
-        && (1ull << (cmd->tif & 63) & (1u << TIF_DAY | 1u << TIF_GTC | 1u << TIF_IOC)) && cmd->tif <= TIF_GTD
-        && !(cmd->flags | cmd->order_id | (u64)cmd->aux | (u64)cmd->amount) && cmd->qty > 0 && cmd->price > 0;
+        && cmd->tif <= TIF_IOC && cmd->tif != TIF_IOC - 1 && !(cmd->flags | cmd->order_id | (u64)cmd->aux | (u64)cmd->amount)
+        && cmd->qty > 0 && cmd->price > 0;
 }
 
-/* Of the plan only what an accepted order is executed by is filled in. */
-static inline int usual_accepted(const core *c, const core_command *cmd, plan *p) {
-    const instrument *in = &c->instruments[cmd->instrument < c->config.max_instruments ? cmd->instrument : 0];
-    const account *a = account_at(c, cmd->account);
+/* `in` and `a` are the rows of the command's instrument and account; of the plan only what an accepted order is executed by is filled in. */
+static inline int usual_accepted(const core *c, const core_command *cmd, const instrument *in, const account *a, plan *p) {
     i64 price = cmd->price, qty = cmd->qty, assets;
     u64 notional;
     if (in->kind != KIND_SPOT || !usual_form(cmd) || (c->global_state | in->state | a->state)) return 0;
