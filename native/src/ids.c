@@ -45,12 +45,17 @@ static inline u64 fold(u64 a, u64 b) {
     return (u64)m ^ (u64)(m >> 64);
 }
 
+/* Word by word: compilers put an array of them on the stack first. */
+static inline u64 word_at(const char *id, u32 k) {
+    u64 word;
+    memcpy(&word, id + 8 * k, 8);
+    return word;
+}
+
 u64 id_hash(u32 a, const char *id) {
-    u64 w[5];
-    memcpy(w, id, 40);
-    u64 h = fold(w[0] ^ 0x9E3779B97F4A7C15ull, w[1] ^ 0xE7037ED1A0B428DBull);
-    h ^= fold(w[2] ^ 0x8EBC6AF09C88C6E3ull, w[3] ^ 0xD1B54A32D192ED03ull);
-    h ^= fold(w[4] ^ 0x589965CC75374CC3ull, a ^ 0xEB44ACCAB455D165ull);
+    u64 h = fold(word_at(id, 0) ^ 0x9E3779B97F4A7C15ull, word_at(id, 1) ^ 0xE7037ED1A0B428DBull);
+    h ^= fold(word_at(id, 2) ^ 0x8EBC6AF09C88C6E3ull, word_at(id, 3) ^ 0xD1B54A32D192ED03ull);
+    h ^= fold(word_at(id, 4) ^ 0x589965CC75374CC3ull, a ^ 0xEB44ACCAB455D165ull);
     return fold(h ^ 0xA0761D6478BD642Full, 0xE7037ED1A0B428DBull);
 }
 
