@@ -132,20 +132,18 @@ id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
 /* Bring in the index line of an id that is coming. */
 void id_look(const core *c, u64 hash) { TOUCH(&c->id_index[(u32)hash & c->id_mask]); }
 
-/* Write an entry of a line that has room. */
-static inline void entry_set(id_bucket *b, u32 free_entries, u64 hash, u32 ordinal) {
-    u32 k = (u32)__builtin_ctz(free_entries);
-    b->tags[k] = tag_of(hash);
-    b->ordinals[k] = ordinal;
-}
-
 /* Enter the record that gets the next ordinal, over an entry whose record is forgotten. There is one: the index has more places than the ring. */
 static void index_add(core *c, u64 hash) {
     u32 ordinal = c->id_next;
     for (u32 at = (u32)hash & c->id_mask;; at = (at + 1) & c->id_mask) {
         id_bucket *b = &c->id_index[at];
         u32 bits = entries_free(c, b);
-        if (LIKELY(bits)) return entry_set(b, bits, hash, ordinal);
+        if (LIKELY(bits)) {
+            u32 k = (u32)__builtin_ctz(bits);
+            b->tags[k] = tag_of(hash);
+            b->ordinals[k] = ordinal;
+            return;
+        }
         b->passed = PASSED;
         b->last_passed = ordinal;
     }
@@ -187,23 +185,27 @@ static id_record *record_next(core *c, u64 hash) {
     return r;
 }
 
+/* id_enter() where the first line of the index does not have the last word. */
+static __attribute__((noinline)) id_record *enter_further(core *c, u64 hash, u32 a, const char *id, int *fresh) {
+    id_record *r = id_find(c, hash, a, id);
+    *fresh = !r;
+    return r ? r : record_next(c, hash);
+}
+
 /*
  * The record of the id, or, with *fresh set, the place where id_write() has to put it before anything is looked up again. Nearly always the line of the
  * index that says that an id is new has room for it too.
  */
 id_record *id_enter(core *c, u64 hash, u32 a, const char *id, int *fresh) {
     id_bucket *b = &c->id_index[(u32)hash & c->id_mask];
-    *fresh = 1;
-    if (UNLIKELY(entries_with(b, tag_of(hash)) | goes_on(c, b))) {
-        id_record *r = id_find(c, hash, a, id);
-        *fresh = !r;
-        return r ? r : record_next(c, hash);
-    }
+    u32 room = entries_free(c, b);
+    if (UNLIKELY(entries_with(b, tag_of(hash)) | goes_on(c, b) | (room == 0))) return enter_further(c, hash, a, id, fresh);
+    u32 k = (u32)__builtin_ctz(room);
+    b->tags[k] = tag_of(hash);
+    b->ordinals[k] = c->id_next;
     id_record *r = record_place(c);
-    u32 bits = entries_free(c, b);
-    if (LIKELY(bits)) entry_set(b, bits, hash, c->id_next);
-    else index_add(c, hash);
     record_count(c);
+    *fresh = 1;
     return r;
 }
 

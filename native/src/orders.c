@@ -117,18 +117,16 @@ void order_new(core *c, const core_command *cmd, u64 hash) {
     } else order_hold_change(c, in, o, p.limit, 0, p.limit, p.money);
     collar_keep(in);
 
-    answer result = {(u64)o->generation << 32 | slot, cmd->qty, cmd->qty, 0, p.limit, cmd->instrument, 0, cmd->side, 1};
+    u64 id = order_id_of(c, slot);
+    outcome result = {cmd->qty, cmd->qty, 0};
     if ((p.crossing == 0) & may_rest(o)) {
         event_about(c, cmd, EV_ORDER_ACCEPTED, slot, o, in, a, (told){.price = p.limit, .qty = cmd->qty, .flags = EVF_BOOK});
         book_append(c, in, slot);
     } else {
         event_about(c, cmd, EV_ORDER_ACCEPTED, slot, o, in, a, (told){.price = p.limit, .qty = cmd->qty, .flags = p.crossing ? EVF_CROSSES : 0});
-        outcome after = match_incoming(c, cmd, slot, p.money, p.crossing);
-        result.qty = after.qty;
-        result.leaves = after.leaves;
-        result.cum = after.cum;
+        result = match_incoming(c, cmd, slot, p.money, p.crossing);
     }
-    remember(c, cmd, &m, result);
+    remember(c, cmd, &m, (answer){id, result.qty, result.leaves, result.cum, p.limit, cmd->instrument, 0, cmd->side, 1});
 }
 
 /* The order an id names, 0 = none. */
