@@ -228,6 +228,13 @@ int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event
     return done;
 }
 
+int64_t core_apply_bytes(core *c, const char *commands, size_t size, core_event *events, uint32_t cap, uint32_t *n_events) {
+    u32 n = (u32)(size / sizeof(core_command));
+    int64_t done = core_apply(c, (const core_command *)(const void *)commands, n, events, cap, n_events);
+    if (LIKELY(done == n)) return *n_events;
+    return done > 0 ? -1 - done : -1;
+}
+
 uint32_t core_events_max(const core *c) { return c->events_max; }
 
 /* ---- queries --------------------------------------------------------------------------------------------------------------------- */
