@@ -152,7 +152,8 @@ def _config(config: CoreConfig) -> Any:
 
 _COMMANDS = ffi.typeof("core_command[]")
 _from_buffer = ffi.from_buffer
-_core_apply = lib.core_apply
+_core_apply_bytes = lib.core_apply_bytes
+_FEW_EVENTS = 16  # views of fewer events are kept: making one costs as much as a short command
 
 
 def _commands(buffer: Any) -> Any:
@@ -212,24 +213,28 @@ class Core:
         self._cap = cap
         self._buffer = bytearray(cap * layout.EVENT_SIZE)
         self._view = memoryview(self._buffer)
+        self._views = [self._view[: n * EVENT_SIZE] for n in range(_FEW_EVENTS)]
         self._events = ffi.from_buffer("core_event[]", self._buffer)
 
     def apply(self, commands: Any) -> memoryview:
         """Apply packed commands (n × 128 bytes) in order and return all their events (m × EVENT_SIZE bytes).
 
-        The view is valid until the next call; copy it (`bytes(view)`) to keep it. Raises CoreSequenceError for commands that do not
-        continue the sequence, ValueError for a buffer that is not whole commands.
+        The view is valid until the next call; copy it (`bytes(view)`) to keep it, and do not release it. Bytes are the quickest to pass.
+        Raises CoreSequenceError for commands that do not continue the sequence, ValueError for a buffer that is not whole commands.
         """
+        if type(commands) is not bytes or len(commands) & 127:
+            array = _commands(commands)
+            return self._apply_rest(array, len(array), 0, 0)
+        n_events = _core_apply_bytes(self._core, commands, len(commands), self._events, self._cap, self._n_events)
+        if 0 <= n_events < _FEW_EVENTS:
+            return self._views[n_events]
+        if n_events >= 0:
+            return self._view[: n_events * EVENT_SIZE]
         array = _commands(commands)
-        total = len(array)
-        done = _core_apply(self._core, array, total, self._events, self._cap, self._n_events)
-        if done == total:
-            return self._view[: self._n_events[0] * EVENT_SIZE]
-        return self._apply_rest(array, total, done, self._n_events[0])
+        return self._apply_rest(array, len(array), -1 - n_events, self._n_events[0])
 
     def _apply_rest(self, array: Any, total: int, done: int, used: int) -> memoryview:
-        """The rare path of `apply`: the events of a batch need more room than the buffer has."""
-        done = max(done, 0)
+        """The rare path of `apply`: commands that are not bytes, or events that need more room than the buffer has."""
         while done < total:
             if self._cap - used < self.events_max:
                 old, cap = self._buffer, self._cap

@@ -255,6 +255,12 @@ void core_close(core *c);
  * core_events_max(c), else -2.
  */
 int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event *events, uint32_t cap, uint32_t *n_events);
+/*
+ * The same for `size` bytes that are commands, 128 each, for callers that have bytes and no structs: cffi passes a bytes object for a char pointer as it
+ * is, where making an array of commands of it costs as much as applying one. Returns the number of events when all were applied, else -1 - the number of
+ * commands applied (0 also where core_apply() refuses); *n_events is set in either case.
+ */
+int64_t core_apply_bytes(core *c, const char *commands, size_t size, core_event *events, uint32_t cap, uint32_t *n_events);
 uint32_t core_events_max(const core *c);       /* most events one command can cause */
 
 void core_stats_get(const core *c, core_stats *out);

@@ -1,7 +1,7 @@
 /*
  * admin.c - reference data, limits, halts, mass cancel and time: every command that is neither an order nor money.
  */
-#include "internal.h"
+#include "event.h"
 
 void command_reject(core *c, const core_command *cmd, u16 reason, i64 qty, i64 leaves) {
     core_event *e = emit(c, cmd, EV_COMMAND_REJECTED);

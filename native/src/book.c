@@ -282,6 +282,36 @@ i64 book_next(const core *c, const book *b, u8 side, i64 price) {
     return n ? c->fars[n].price : NO_ASK;
 }
 
+/* The end of a queue cannot be guessed, so nothing branches on it: what is meant for a neighbour that is not there goes to order 0, which is no one's. */
+static inline void queue_append(core *c, book *b, level *lv, order *o, u32 slot) {
+    u32 s = o->side - 1u;
+    o->prev = lv->tail;
+    o->next = 0;
+    c->orders[lv->tail].next = slot;
+    lv->head = lv->tail ? lv->head : slot;
+    lv->tail = slot;
+    lv->qty += o->leaves;
+    lv->count++;
+    b->best[s] = pick(reaches(o->side, o->price, b->best[s]), o->price, b->best[s]);
+}
+
+/* book_append() for a price outside the window, which may move the window to it. */
+static __attribute__((noinline)) void append_far(core *c, instrument *in, u32 slot) {
+    order *o = &c->orders[slot];
+    book *b = &in->book;
+    u32 s = o->side - 1u, i;
+    book_missed(c, b, o->price);
+    if (near_index(b, o->price, &i)) return book_append(c, in, slot);
+    u32 n = far_find(c, b->far_root[s], o->price);
+    if (!n) {
+        n = far_new(c, o->price);
+        b->far_root[s] = far_insert(c, b->far_root[s], n);
+        b->far_count++;
+        c->levels++;
+    }
+    queue_append(c, b, &c->fars[n].level, o, slot);
+}
+
 /*
  * Put the order at the end of its level's queue, making the level when needed (the caller checked that a level may be made).
  * Cost: level line, tail order's line, own line; a far level O(log levels).
@@ -289,63 +319,49 @@ i64 book_next(const core *c, const book *b, u8 side, i64 price) {
 void book_append(core *c, instrument *in, u32 slot) {
     order *o = &c->orders[slot];
     book *b = &in->book;
-    u32 s = o->side - 1u, i;
-    level *lv;
-    if (UNLIKELY(!near_index(b, o->price, &i))) book_missed(c, b, o->price);
-    if (LIKELY(near_index(b, o->price, &i))) {
-        lv = &b->levels[i];
-        if (!lv->count) {
-            bit_set(b, s, i);
-            b->near_count++;
-            c->levels++;
-        }
-    } else {
-        u32 n = far_find(c, b->far_root[s], o->price);
-        if (!n) {
-            n = far_new(c, o->price);
-            b->far_root[s] = far_insert(c, b->far_root[s], n);
-            b->far_count++;
-            c->levels++;
-        }
-        lv = &c->fars[n].level;
+    u32 i;
+    if (UNLIKELY(!near_index(b, o->price, &i))) return append_far(c, in, slot);
+    level *lv = &b->levels[i];
+    if (UNLIKELY(!lv->count)) {
+        bit_set(b, o->side - 1u, i);
+        b->near_count++;
+        c->levels++;
     }
-    o->prev = lv->tail;
-    o->next = 0;
-    if (lv->tail) c->orders[lv->tail].next = slot;
-    else lv->head = slot;
-    lv->tail = slot;
-    lv->qty += o->leaves;
-    lv->count++;
-    b->best[s] = reaches(o->side, o->price, b->best[s]) ? o->price : b->best[s];
+    queue_append(c, b, lv, o, slot);
+}
+
+/* The level of the last order taken out goes, and the best price with it. */
+static __attribute__((noinline)) void level_gone(core *c, book *b, u8 side, i64 price) {
+    u32 s = side - 1u, i;
+    c->levels--;
+    if (near_index(b, price, &i)) {
+        bit_clear(b, s, i);
+        b->near_count--;
+    } else {
+        u32 gone = 0;
+        b->far_root[s] = far_delete(c, b->far_root[s], price, &gone);
+        far_release(c, gone);
+        b->far_count--;
+        book_missed(c, b, price);
+    }
+    if (price == b->best[s]) b->best[s] = book_next(c, b, side, price);
 }
 
 /* Take the order out of its queue; its leaves must still be in the level's quantity. Drops the level and moves the best price when it empties. */
 void book_remove(core *c, instrument *in, u32 slot) {
     order *o = &c->orders[slot];
     book *b = &in->book;
-    u32 s = o->side - 1u, i;
-    int near = near_index(b, o->price, &i);
-    level *lv = LIKELY(near) ? &b->levels[i] : &c->fars[far_find(c, b->far_root[s], o->price)].level;
-    if (o->prev) c->orders[o->prev].next = o->next;
-    else lv->head = o->next;
-    if (o->next) c->orders[o->next].prev = o->prev;
-    else lv->tail = o->prev;
+    u32 i;
+    level *lv = LIKELY(near_index(b, o->price, &i)) ? &b->levels[i] : &c->fars[far_find(c, b->far_root[o->side - 1u], o->price)].level;
+    c->orders[o->prev].next = o->next; /* order 0, see queue_append() */
+    c->orders[o->next].prev = o->prev;
+    lv->head = o->prev ? lv->head : o->next;
+    lv->tail = o->next ? lv->tail : o->prev;
     lv->qty -= o->leaves;
     o->prev = o->next = 0;
-    if (--lv->count) return;
+    if (LIKELY(--lv->count)) return;
     assert(lv->qty == 0);
-    c->levels--;
-    if (near) {
-        bit_clear(b, s, i);
-        b->near_count--;
-    } else {
-        u32 gone = 0;
-        b->far_root[s] = far_delete(c, b->far_root[s], o->price, &gone);
-        far_release(c, gone);
-        b->far_count--;
-        book_missed(c, b, o->price);
-    }
-    if (o->price == b->best[s]) b->best[s] = book_next(c, b, o->side, o->price);
+    level_gone(c, b, o->side, o->price);
 }
 
 /*

@@ -71,15 +71,7 @@ void collar_update(instrument *in) {
     in->bound_ref = in->ref_price;
 }
 
-/* A limit order of a usual form, asked in one go: only what it is not asks one by one. */
-static inline int form_usual(const core_command *cmd) {
-    int usual = ((u32)(cmd->side - SIDE_BUY) <= 1) & (cmd->ord_type == ORD_LIMIT) & (cmd->stp <= STP_DECREMENT) & !cmd->flags;
-    usual &= (cmd->tif == TIF_DAY) | (cmd->tif == TIF_GTC) | (cmd->tif == TIF_IOC);
-    return usual & !(cmd->order_id | (u64)cmd->aux | (u64)cmd->amount) & (cmd->qty > 0) & (cmd->price > 0);
-}
-
 static u16 form_refusal(const core_command *cmd, i64 now) {
-    if (LIKELY(form_usual(cmd))) return REJ_NONE;
     if (cmd->side != SIDE_BUY && cmd->side != SIDE_SELL) return REJ_UNSUPPORTED;
     if (cmd->ord_type != ORD_MARKET && cmd->ord_type != ORD_LIMIT) return REJ_UNSUPPORTED;
     if (cmd->tif > TIF_GTD || !(1u << cmd->tif & (1u << TIF_DAY | 1u << TIF_GTC | 1u << TIF_IOC | 1u << TIF_FOK | 1u << TIF_GTD))) return REJ_UNSUPPORTED;
@@ -128,8 +120,6 @@ static u16 notional_refusal(const instrument *in, const account *a, i64 price, i
     p->leaves = 0;
     return REJ_NONE;
 }
-
-static inline int slots_full(const slots *s) { return !s->free_count && s->top == s->cap; }
 
 /* Steps 4 to 15. Changes nothing; fills the plan the order is then executed by. */
 u16 new_refusal(const core *c, const core_command *cmd, i64 now, int amounts, plan *p) {

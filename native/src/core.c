@@ -111,15 +111,12 @@ void core_close(core *c) {
 
 /* Last freed first, else the next fresh one. The caller made sure that there is one. */
 u32 slot_take(slots *s) {
+    u32 some = s->free_count != 0, fresh = s->top + 1, freed = s->free[s->free_count - some]; /* which it will be cannot be guessed */
+    assert(some || s->top < s->cap);
     s->live++;
-    if (s->free_count) return s->free[--s->free_count];
-    assert(s->top < s->cap);
-    return ++s->top;
-}
-
-void slot_give(slots *s, u32 slot) {
-    s->live--;
-    s->free[s->free_count++] = slot;
+    s->free_count -= some;
+    s->top += !some;
+    return (u32)pick(some, freed, fresh);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------------------------------------------- */
@@ -189,9 +186,9 @@ static void apply_one(core *c, const core_command *cmd, u64 hash) {
         else command_reject(c, cmd, REJ_BAD_VERSION, 0, 0);
         return;
     }
+    if (LIKELY(cmd->type == CMD_ORDER_NEW)) return order_new(c, cmd, hash);
+    if (LIKELY(cmd->type == CMD_ORDER_CANCEL)) return order_cancel(c, cmd);
     switch (cmd->type) {
-    case CMD_ORDER_NEW: order_new(c, cmd, hash); break;
-    case CMD_ORDER_CANCEL: order_cancel(c, cmd); break;
     case CMD_ORDER_REPLACE: order_replace(c, cmd, hash); break;
     case CMD_DEPOSIT:
     case CMD_WITHDRAW:
@@ -208,15 +205,15 @@ int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event
     u32 done = 0, group = 0;
     *n_events = 0;
     if (cap < c->events_max) return -2;
-    c->events = events;
-    c->n_events = 0;
+    c->event = events;
+    core_event *last_start = events + (cap - c->events_max); /* behind it a command's events might not fit */
     for (; done < n; done++) {
         const core_command *cmd = &commands[done];
         if (done == group) {
             group = n - done < GROUP ? n : done + GROUP;
             look(c, cmd, group - done, hashes);
         }
-        if (UNLIKELY(cap - c->n_events < c->events_max)) break;
+        if (UNLIKELY(c->event > last_start)) break;
         if (UNLIKELY(cmd->seq != c->cmd_seq + 1 || cmd->time_ns < c->time_ns)) {
             if (!done) return -1;
             break;
@@ -224,11 +221,18 @@ int64_t core_apply(core *c, const core_command *commands, uint32_t n, core_event
         c->cmd_seq = cmd->seq;
         c->time_ns = cmd->time_ns;
         apply_one(c, cmd, hashes[done % GROUP]);
-        c->events[c->n_events - 1].flags |= EVF_LAST;
+        c->event[-1].flags |= EVF_LAST;
     }
-    *n_events = c->n_events;
-    c->events = NULL;
+    *n_events = (u32)(c->event - events);
+    c->event = NULL;
     return done;
+}
+
+int64_t core_apply_bytes(core *c, const char *commands, size_t size, core_event *events, uint32_t cap, uint32_t *n_events) {
+    u32 n = (u32)(size / sizeof(core_command));
+    int64_t done = core_apply(c, (const core_command *)(const void *)commands, n, events, cap, n_events);
+    if (LIKELY(done == n)) return *n_events;
+    return done > 0 ? -1 - done : -1;
 }
 
 uint32_t core_events_max(const core *c) { return c->events_max; }

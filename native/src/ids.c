@@ -10,19 +10,15 @@
 #define BYTES(x) (0x0101010101010101ull * (x))
 
 #if defined(__SSE2__)
-static inline u64 nonzero_bits(__m128i x) { return (u64)(~_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_setzero_si128())) & 0xFFFF); }
-
-/* Bit per byte: 0x21..0x7E. Compared as signed numbers, so that bytes from 0x80 on are too small. */
-static inline u64 printable_bits(__m128i x) {
-    return (u64)_mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x20)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x7F))));
-}
-
-/* 0..36 characters 0x21..0x7E, then zeros up to 40. The bits of the bytes that are not zero must be a run from the first on, and all printable. */
+/* 0..36 characters 0x21..0x7E, then zeros up to 40: the bits of the printable bytes are a run from the first on, and whatever is not printable is zero. */
 int id_form_ok(const char *id) {
+    /* 0x21..0x7E become the least signed bytes: one comparison finds them. */
+    const __m128i shift = _mm_set1_epi8(0x5F), end = _mm_set1_epi8(0x5F + 0x7F - 0x100);
     __m128i a = _mm_loadu_si128((const __m128i *)id), b = _mm_loadu_si128((const __m128i *)(id + 16)), d = _mm_loadl_epi64((const __m128i *)(id + 32));
-    u64 some = nonzero_bits(a) | nonzero_bits(b) << 16 | nonzero_bits(d) << 32;
-    u64 good = printable_bits(a) | printable_bits(b) << 16 | printable_bits(d) << 32;
-    return !((some & (some + 1)) | (some & ~good) | some >> 36);
+    __m128i good_a = _mm_cmpgt_epi8(end, _mm_add_epi8(a, shift)), good_b = _mm_cmpgt_epi8(end, _mm_add_epi8(b, shift)), good_d = _mm_cmpgt_epi8(end, _mm_add_epi8(d, shift));
+    __m128i other = _mm_or_si128(_mm_or_si128(_mm_andnot_si128(good_a, a), _mm_andnot_si128(good_b, b)), _mm_andnot_si128(good_d, d));
+    u64 good = (u64)_mm_movemask_epi8(good_a) | (u64)_mm_movemask_epi8(good_b) << 16 | (u64)_mm_movemask_epi8(good_d) << 32;
+    return !((good & (good + 1)) | good >> 36) & (_mm_movemask_epi8(_mm_cmpeq_epi8(other, _mm_setzero_si128())) == 0xFFFF);
 }
 #else
 /* The same, eight characters at a time; bit 7 of each byte carries the answers. */
@@ -49,12 +45,17 @@ static inline u64 fold(u64 a, u64 b) {
     return (u64)m ^ (u64)(m >> 64);
 }
 
+/* Word by word: compilers put an array of them on the stack first. */
+static inline u64 word_at(const char *id, u32 k) {
+    u64 word;
+    memcpy(&word, id + 8 * k, 8);
+    return word;
+}
+
 u64 id_hash(u32 a, const char *id) {
-    u64 w[5];
-    memcpy(w, id, 40);
-    u64 h = fold(w[0] ^ 0x9E3779B97F4A7C15ull, w[1] ^ 0xE7037ED1A0B428DBull);
-    h ^= fold(w[2] ^ 0x8EBC6AF09C88C6E3ull, w[3] ^ 0xD1B54A32D192ED03ull);
-    h ^= fold(w[4] ^ 0x589965CC75374CC3ull, a ^ 0xEB44ACCAB455D165ull);
+    u64 h = fold(word_at(id, 0) ^ 0x9E3779B97F4A7C15ull, word_at(id, 1) ^ 0xE7037ED1A0B428DBull);
+    h ^= fold(word_at(id, 2) ^ 0x8EBC6AF09C88C6E3ull, word_at(id, 3) ^ 0xD1B54A32D192ED03ull);
+    h ^= fold(word_at(id, 4) ^ 0x589965CC75374CC3ull, a ^ 0xEB44ACCAB455D165ull);
     return fold(h ^ 0xA0761D6478BD642Full, 0xE7037ED1A0B428DBull);
 }
 
@@ -109,6 +110,9 @@ static inline u32 entries_free(const core *c, const id_bucket *b) {
     return ~used & ((1u << BUCKET) - 1);
 }
 
+/* Did an id that is still remembered have to go on from this line to the next one. */
+static inline u32 goes_on(const core *c, const id_bucket *b) { return (b->passed != 0) & (u32)is_remembered(c, b->last_passed); }
+
 id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
     u32 tag = tag_of(hash);
     u32 at = (u32)hash & c->id_mask;
@@ -120,7 +124,7 @@ id_record *id_find(const core *c, u64 hash, u32 a, const char *id) {
             id_record *r = &c->ids[position];
             if (r->account == a && !memcmp(r->id, id, sizeof r->id)) return r;
         }
-        if (LIKELY(!b->passed || !is_remembered(c, b->last_passed))) return NULL;
+        if (LIKELY(!goes_on(c, b))) return NULL;
     }
     return NULL;
 }
@@ -156,8 +160,8 @@ void id_forget_before(core *c, u32 day) {
 
 #define AHEAD 12 /* records */
 
-/* The place of the next record, that of the oldest when the ring is full; its entry in the index is made. */
-static id_record *record_next(core *c, u64 hash) {
+/* The place of the next record, that of the oldest when the ring is full. Its entry in the index is not made yet. */
+static inline id_record *record_place(core *c) {
     if (c->id_count == c->config.max_cl_ord_ids) id_forget_oldest(c);
     u64 at = (u64)c->id_first + c->id_count;
     if (at >= c->config.max_cl_ord_ids) at -= c->config.max_cl_ord_ids;
@@ -165,28 +169,43 @@ static id_record *record_next(core *c, u64 hash) {
         PREFETCH(&c->ids[at + AHEAD]);
         PREFETCH((const u8 *)&c->ids[at + AHEAD] + 64);
     }
-    index_add(c, hash);
-    c->id_count++;
-    c->id_next++;
     return &c->ids[at];
 }
 
-/* Remember the command's id (known not to be remembered yet); the caller fills in the outcome, before anything is looked up again. */
-id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body) {
-    id_record *r = record_next(c, hash);
-    r->hash = hash;
-    r->body = body;
-    memcpy(r->id, cmd->cl_ord_id, sizeof r->id);
-    r->account = cmd->account;
-    r->order_id = 0;
-    r->cmd_seq = cmd->seq;
-    r->qty = r->leaves = r->cum = r->price = 0;
-    r->instrument = cmd->instrument;
-    r->day = c->trading_day;
-    r->reason = 0;
-    r->type = (u8)cmd->type;
-    r->side = r->version = 0;
-    memset(r->spare, 0, sizeof r->spare);
+static inline void record_count(core *c) {
+    c->id_count++;
+    c->id_next++;
+}
+
+/* The place of the next record, with its entry in the index. */
+static id_record *record_next(core *c, u64 hash) {
+    id_record *r = record_place(c);
+    index_add(c, hash);
+    record_count(c);
+    return r;
+}
+
+/* id_enter() where the first line of the index does not have the last word. */
+static __attribute__((noinline)) id_record *enter_further(core *c, u64 hash, u32 a, const char *id, int *fresh) {
+    id_record *r = id_find(c, hash, a, id);
+    *fresh = !r;
+    return r ? r : record_next(c, hash);
+}
+
+/*
+ * The record of the id, or, with *fresh set, the place where id_write() has to put it before anything is looked up again. Nearly always the line of the
+ * index that says that an id is new has room for it too.
+ */
+id_record *id_enter(core *c, u64 hash, u32 a, const char *id, int *fresh) {
+    id_bucket *b = &c->id_index[(u32)hash & c->id_mask];
+    u32 room = entries_free(c, b);
+    if (UNLIKELY(entries_with(b, tag_of(hash)) | goes_on(c, b) | (room == 0))) return enter_further(c, hash, a, id, fresh);
+    u32 k = (u32)__builtin_ctz(room);
+    b->tags[k] = tag_of(hash);
+    b->ordinals[k] = c->id_next;
+    id_record *r = record_place(c);
+    record_count(c);
+    *fresh = 1;
     return r;
 }
 

@@ -63,6 +63,7 @@ typedef struct {
     u32 spare;
 } order;
 _Static_assert(sizeof(order) == 64, "one cache line");
+_Static_assert(offsetof(order, stp) - offsetof(order, side) == 3 && offsetof(core_command, stp) - offsetof(core_command, side) == 3, "side, type, tif, stp are copied as one");
 
 /* The part of an order that matching does not need. */
 typedef struct { i64 expire_ns; u64 entry_seq; } order_cold;
@@ -182,8 +183,7 @@ struct core {
     id_bucket *id_index;              /* see ids.c */
     u32 id_mask;
 
-    core_event *events;               /* of the running core_apply */
-    u32 n_events;
+    core_event *event;                /* where the running core_apply writes the next one */
     int arithmetic_overflow;          /* sticky, set by add_checked */
 
     struct { void *at; size_t size; } maps[24];
@@ -206,9 +206,10 @@ static inline i64 notional_fit(i64 price, i64 qty, i64 tick_value) { return pric
 
 /*
  * floor(n * ppm / 10^6) for 0 <= n <= 2^63, 0 <= ppm <= 10^6, without a 128-bit division: n = q * 10^6 + r, so the result is
- * q * ppm + floor(r * ppm / 10^6), and division by a constant is a multiplication.
+ * q * ppm + floor(r * ppm / 10^6), and division by a constant is a multiplication. Below 2^44 the product fits as it is.
  */
 static inline i64 ppm_floor(i64 n, u32 ppm) {
+    if (LIKELY((u64)n < 1ull << 44)) return (i64)((u64)n * ppm / MILLION);
     u64 q = (u64)n / MILLION, r = (u64)n % MILLION;
     return (i64)(q * ppm + r * ppm / MILLION);
 }
@@ -242,12 +243,16 @@ static inline int account_known(const core *c, u32 a) { return a < c->config.max
 static inline int asset_known(const core *c, u32 a) { return a < c->config.max_assets && c->assets[a].known; }
 static inline int instrument_known(const core *c, u32 i) { return i < c->config.max_instruments && c->instruments[i].kind; }
 
+static inline instrument *instrument_at(const core *c, u32 i) { return &c->instruments[i < c->config.max_instruments ? i : 0]; } /* 0 is never registered */
 static inline u64 order_id_of(const core *c, u32 slot) { return (u64)c->orders[slot].generation << 32 | slot; }
 static inline u64 order_key(u32 account_index, u32 instrument_index, u8 side) { return (u64)account_index << 32 | instrument_index << 2 | side; }
 static inline u32 key_account(u64 key) { return (u32)(key >> 32); }
 static inline u32 key_instrument(u64 key) { return (u32)key >> 2; }
 /* Is price x no worse for the market, or better, than y as an order's of this side. A side cannot be guessed, so that nothing here branches on it. */
-static inline int reaches(u8 side, i64 x, i64 y) { return ((side == SIDE_BUY) & (x >= y)) | ((side != SIDE_BUY) & (x <= y)); }
+static inline int reaches(u8 side, i64 x, i64 y) {
+    i64 turn = SIDE_BUY - (i64)side; /* 0, or all bits, which turns the order of numbers round */
+    return (x ^ turn) >= (y ^ turn);
+}
 /* One of two without a branch; compilers make one of ?: where both are costly. */
 static inline i64 pick(int first, i64 a, i64 b) { return b ^ ((a ^ b) & -(i64)first); }
 static inline u8 opposite(u8 side) { return (u8)(SIDE_BUY + SIDE_SELL - side); }
@@ -264,27 +269,12 @@ static inline int expires_before(const core *c, u32 a, u32 b) {
 
 /* ---- core.c ---------------------------------------------------------------------------------------------------------------------- */
 
-/*
- * The next event, zero but for its header. core_apply made sure that there is room. Written field by field: a memset of this size becomes a slow string
- * instruction.
- */
-static inline core_event *emit(core *c, const core_command *cmd, u16 type) {
-    core_event *e = &c->events[c->n_events++];
-    e->seq = ++c->event_seq;
-    e->cmd_seq = cmd->seq;
-    e->time_ns = cmd->time_ns;
-    e->type = type;
-    e->reason = e->flags = 0;
-    e->side = e->version = 0;
-    e->account = e->instrument = 0;
-    e->order_id = e->ref_id = 0;
-    e->price = e->qty = e->leaves = e->cum_qty = e->amount = e->pnl = 0;
-    e->base_a = e->base_b = e->quote_a = e->quote_b = 0;
-    return e;
-}
-
 u32 slot_take(slots *s);
-void slot_give(slots *s, u32 slot);
+static inline void slot_give(slots *s, u32 slot) {
+    s->live--;
+    s->free[s->free_count++] = slot;
+}
+static inline int slots_full(const slots *s) { return s->top - s->free_count == s->cap; }
 
 /* ---- book.c ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -321,11 +311,36 @@ u64 id_hash(u32 account_index, const char *id);
 void id_look(const core *c, u64 hash);
 u64 body_hash(const core_command *cmd);
 id_record *id_find(const core *c, u64 hash, u32 account_index, const char *id);
-id_record *id_remember(core *c, u64 hash, const core_command *cmd, u64 body);
+id_record *id_enter(core *c, u64 hash, u32 account_index, const char *id, int *fresh);
 void id_forget_oldest(core *c);
 void id_forget_before(core *c, u32 day);
 int id_restore(core *c, const id_record *record);
 void id_event(const core *c, const id_record *r, core_event *e);
+
+/* What is remembered of the answer to a command, besides what the command itself says. */
+typedef struct { u64 order_id; i64 qty, leaves, cum, price; u32 instrument; u16 reason; u8 side, version; } answer;
+
+/* Write the record of a command's id. */
+static inline void id_write(const core *c, id_record *r, const core_command *cmd, u64 hash, u64 body, answer a) {
+    r->hash = hash;
+    r->body = body;
+    memcpy(r->id, cmd->cl_ord_id, sizeof r->id);
+    r->account = cmd->account;
+    r->order_id = a.order_id;
+    r->cmd_seq = cmd->seq;
+    r->qty = a.qty;
+    r->leaves = a.leaves;
+    r->cum = a.cum;
+    r->price = a.price;
+    r->instrument = a.instrument;
+    r->day = c->trading_day;
+    r->reason = a.reason;
+    r->type = (u8)cmd->type;
+    r->side = a.side;
+    r->version = a.version;
+    memset(r->spare, 0, sizeof r->spare);
+}
+
 void heap_push(core *c, u32 slot);
 void heap_remove(core *c, u32 slot);
 
@@ -357,14 +372,21 @@ static inline void collar_keep(instrument *in) {
     if (UNLIKELY(in->bound_ref != in->ref_price)) collar_update(in);
 }
 
-/* ---- match.c --------------------------------------------------------------------------------------------------------------------- */
+/* ---- orders.c -------------------------------------------------------------------------------------------------------------------- */
 
 void order_reject(core *c, const core_command *cmd, u16 reason, i64 price, i64 qty, i64 leaves);
 void order_new(core *c, const core_command *cmd, u64 hash);
 void order_cancel(core *c, const core_command *cmd);
 void order_replace(core *c, const core_command *cmd, u64 hash);
+
+/* ---- match.c --------------------------------------------------------------------------------------------------------------------- */
+
+/* What is left of an order after it was matched, for the answer that is remembered. */
+typedef struct { i64 qty, leaves, cum; } outcome;
+
+static inline int may_rest(const order *o) { return (o->tif != TIF_IOC) & (o->tif != TIF_FOK); }
+outcome match_incoming(core *c, const core_command *cmd, u32 slot, i64 money, int crossing);
 void order_leave(core *c, const core_command *cmd, u32 slot, u16 event_type, u16 reason);
-void order_free(core *c, u32 slot);
 
 /* ---- admin.c --------------------------------------------------------------------------------------------------------------------- */
 

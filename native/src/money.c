@@ -1,7 +1,7 @@
 /*
  * money.c - deposits, withdrawals, holds and transfers: idempotent by the entry's id, checked against 2^62, one event per account touched.
  */
-#include "internal.h"
+#include "event.h"
 
 static void balance_event(core *c, const core_command *cmd, u32 a, u32 asset_index, i64 total, i64 held, u64 hold_id, u64 other) {
     core_event *e = emit(c, cmd, EV_BALANCE_CHANGED);
@@ -54,20 +54,16 @@ void money_command(core *c, const core_command *cmd) {
     if (!account_known(c, a)) return command_reject(c, cmd, REJ_UNKNOWN_ACCOUNT, 0, 0);
     if (!cmd->cl_ord_id[0] || !id_form_ok(cmd->cl_ord_id)) return command_reject(c, cmd, REJ_MALFORMED, 0, 0);
     u64 hash = id_hash(a, cmd->cl_ord_id), body = body_hash(cmd);
-    id_record *r = id_find(c, hash, a, cmd->cl_ord_id);
-    if (r) {
+    int fresh;
+    id_record *r = id_enter(c, hash, a, cmd->cl_ord_id, &fresh);
+    if (!fresh) {
         if (r->body != body) return command_reject(c, cmd, REJ_DUPLICATE_CL_ORD_ID, 0, 0);
         id_event(c, r, emit(c, cmd, EV_DUPLICATE));
         return;
     }
-    r = id_remember(c, hash, cmd, body);
-    r->instrument = x;
-    r->reason = money_refusal(c, cmd, &qty, &leaves);
-    if (r->reason) {
-        r->qty = qty;
-        r->leaves = leaves;
-        return command_reject(c, cmd, r->reason, qty, leaves);
-    }
+    u16 reason = money_refusal(c, cmd, &qty, &leaves);
+    id_write(c, r, cmd, hash, body, (answer){.qty = qty, .leaves = leaves, .instrument = x, .reason = reason});
+    if (reason) return command_reject(c, cmd, reason, qty, leaves);
     core_balance *b = balance_at(c, a, x);
     i64 amount = cmd->amount;
     if (cmd->type == CMD_DEPOSIT) {

@@ -8,6 +8,7 @@
 #include "ids.c"
 #include "checks.c"
 #include "match.c"
+#include "orders.c"
 #include "admin.c"
 #include "checksum.c"
 #include "state.c"

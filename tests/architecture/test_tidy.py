@@ -23,7 +23,6 @@ LONG_FILES: dict[str, int] = {
     "brokerage/platform/sockets.py": 437,
     "marketdata/tests/test_stream.py": 414,
     "native/layout.py": 401,
-    "native/src/match.c": 438,
     "native/src/snapshot.c": 403,
     "native/tests/streams.py": 415,
     "native/tests/test_reference_orders.py": 698,
