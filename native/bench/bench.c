@@ -1,6 +1,7 @@
 /*
  * bench.c - CPU time of the core per message, with every check, reservation and event on, and a journal record per command: a copy of its 128 bytes into
- * a ring in memory and their CRC-32C beside it (no file, no fsync). Prints one JSON object. Run by `python -m native.bench`.
+ * the frame that its batch is for the journal, and their CRC-32C beside it (no file, no fsync). One frame is under way at a time, as in the engine, so its
+ * memory is used again by the next. Prints one JSON object. Run by `python -m native.bench`.
  *
  *     bench MESSAGES ROUNDS SEED            measure
  *     bench dump FLOW MESSAGES SEED FILE    write set-up count, set-up and messages for the Python part
@@ -11,7 +12,7 @@
 #include <time.h>
 
 #define EVENTS 8192
-#define RING 4096u /* records: 512 KiB, a write buffer that is reused */
+#define FRAME 256u /* records: the largest batch here */
 
 static const uint32_t batches[] = {1, 7, 64, 256};
 #define N_BATCHES 4
@@ -61,8 +62,8 @@ static uint32_t *make_chain(uint32_t n) {
     return chain;
 }
 
-static core_command ring[RING];
-static uint32_t sums[RING];
+static core_command frame[FRAME];
+static uint32_t sums[FRAME];
 static core_event events[EVENTS];
 
 #define CHUNK 1792u /* commands that come in together; a multiple of 7 and 256 */
@@ -70,13 +71,12 @@ static core_command inbox[CHUNK];
 
 /* The measured part, in a function of its own so that a profiler can be pointed at it: a batch is recorded, then applied. */
 static __attribute__((noinline)) void measured(core *c, uint32_t n_in, uint32_t batch) {
-    static uint32_t at;
     uint32_t n_events;
     for (uint32_t done = 0; done < n_in;) {
         uint32_t n = n_in - done < batch ? n_in - done : batch;
-        for (uint32_t i = 0; i < n; i++, at = (at + 1) % RING) {
-            ring[at] = inbox[done + i];
-            sums[at] = core_crc32c(0, (const uint8_t *)&ring[at], sizeof ring[at]);
+        for (uint32_t i = 0; i < n; i++) {
+            frame[i] = inbox[done + i];
+            sums[i] = core_crc32c(0, (const uint8_t *)&frame[i], sizeof frame[i]);
         }
         for (uint32_t end = done + n; done < end;) done += (uint32_t)core_apply(c, inbox + done, end - done, events, EVENTS, &n_events);
     }

@@ -12,7 +12,7 @@ from typing import Any
 from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.rejects import RejectCode
 from trading.selectors.orders import order_by_client_id, order_get
-from trading.selectors.projection import projection_demand, projection_get
+from trading.selectors.projection import projection_demand
 from trading.services.engine_access import get_engine_client
 
 Row = dict[str, Any]
@@ -30,9 +30,9 @@ def order_find(core_account: int, order_id: int) -> Row:
             cmd_seq = int(get_engine_client().status().cmd_seq)
         except EngineUnavailableError as error:
             raise _not_found() from error
-        if projection_get().cmd_seq < cmd_seq:
-            projection_demand(cmd_seq)
-            row = order_get(core_account, order_id)
+        # Looked up again even where nothing had to be waited for: it may have been stored since the first look.
+        projection_demand(cmd_seq)
+        row = order_get(core_account, order_id)
     if row is None:
         raise _not_found()
     return row
