@@ -137,13 +137,24 @@ class Guesser:
 def bruteforce(url: str, tries: int, orders: int = 300, seed: int = 1) -> dict[str, Any]:
     """Attack the victim while another trades and the victim, signed in before, cancels."""
     others, owner = Others(url), Others(url, VICTIM)
-    before = others.measure(lambda count: count >= orders)
     guesser = Guesser(url, tries, seed)
     owned: dict[str, Any] = {}
-    watch = threading.Thread(target=lambda: owned.update(owner.measure(lambda _: guesser.done)), daemon=True)
-    begun = time.monotonic()
-    for thread in (*guesser.threads, watch):
+
+    def beside(over: Callable[[], bool]) -> threading.Thread:
+        """The owner trades too, before as well as during the attack: only the guessing differs."""
+        thread = threading.Thread(target=lambda: owned.update(owner.measure(lambda _: over())), daemon=True)
         thread.start()
+        return thread
+
+    warm = threading.Event()
+    watch = beside(warm.is_set)
+    before = others.measure(lambda count: count >= orders)
+    warm.set()
+    watch.join(60)
+    begun = time.monotonic()
+    for thread in guesser.threads:
+        thread.start()
+    watch = beside(lambda: guesser.done)
     during = others.measure(lambda count: guesser.done and count >= 100)
     watch.join(60)
     return {
