@@ -12,12 +12,15 @@ import os
 import platform as machine
 import subprocess
 import sys
+import time
 from typing import Any
 
 from brokerage.launch.embedded import EmbeddedServers
 from tests.live_platform import ROOT, LivePlatform
 
 OUT = ROOT / "var" / "bench"
+#: Behind "Ready" processes still load history and fill their caches; users meet a platform that runs.
+SETTLE_S = 15
 ALONE = {
     "core": ("-m", "native.bench"),
     "engine": ("-m", "trading.engine.bench"),
@@ -91,6 +94,7 @@ def main() -> int:
         if not set(group) & set(chosen):
             continue
         with LivePlatform(demo_rate=60, rate_scale=scale) as live:
+            time.sleep(SETTLE_S)
             for name, arguments in group.items():
                 if name in chosen:
                     results[name] = run(name, (*arguments, live.base), live.environment)
