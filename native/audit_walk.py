@@ -60,8 +60,3 @@ def sha256_two(data: bytes, other: bytes) -> tuple[bytes, bytes]:
     out, other_out = ffi.new("uint8_t[32]"), ffi.new("uint8_t[32]")
     lib.audit_sha256_two(ffi.from_buffer(data), len(data), out, ffi.from_buffer(other), len(other), other_out)
     return bytes(ffi.buffer(out, HASH)), bytes(ffi.buffer(other_out, HASH))
-
-
-def sha_fast() -> bool:
-    """Whether the processor's instructions for SHA-256 are used."""
-    return bool(lib.audit_sha_fast())

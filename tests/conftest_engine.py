@@ -161,10 +161,8 @@ def empty_tables() -> None:
 def _fresh_caches(request: pytest.FixtureRequest) -> None:
     """Rows of one test are not another's; modules on the live platform keep theirs."""
     # Asked of the mark too: what it brings in is not among the names yet.
-    rows = {"db", "transactional_db"} & set(request.fixturenames) or request.node.get_closest_marker(
-        "django_db"
-    ) is not None
-    if rows and "live_platform" not in request.fixturenames:
+    names, marked = set(request.fixturenames), request.node.get_closest_marker("django_db") is not None
+    if (marked or names & {"db", "transactional_db"}) and "live_platform" not in names:
         forget_caches()
 
 

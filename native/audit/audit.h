@@ -32,8 +32,5 @@ void audit_sha256(const uint8_t *data, size_t length, uint8_t *out, int plain);
 
 /* Two messages at once, which takes little longer than one where the processor has the instructions. */
 void audit_sha256_two(const uint8_t *data, size_t length, uint8_t *out, const uint8_t *other, size_t other_length, uint8_t *other_out);
-
-/* 1 where the processor has instructions for SHA-256 and they are used. */
-int audit_sha_fast(void);
 /* CDEF-END */
 #endif

@@ -119,7 +119,7 @@ __attribute__((target("sha,sse4.1,ssse3"))) static void blocks_two(
     lane_close(&m, t);
 }
 
-int audit_sha_fast(void) {
+static int sha_fast(void) {
     static int known = -1;
     if (known < 0) {
         unsigned a, b, c, d;
@@ -137,7 +137,7 @@ static void blocks_two(uint32_t s[8], const uint8_t *p, uint32_t t[8], const uin
     blocks_plain(t, q, count);
 }
 
-int audit_sha_fast(void) { return 0; }
+static int sha_fast(void) { return 0; }
 #endif
 
 static void put_big32(uint8_t *to, uint32_t value) {
@@ -160,7 +160,7 @@ static void digest_write(const uint32_t s[8], uint8_t *out) {
 }
 
 void audit_sha256(const uint8_t *data, size_t length, uint8_t *out, int plain) {
-    void (*blocks)(uint32_t[8], const uint8_t *, size_t) = !plain && audit_sha_fast() ? blocks_fast : blocks_plain;
+    void (*blocks)(uint32_t[8], const uint8_t *, size_t) = !plain && sha_fast() ? blocks_fast : blocks_plain;
     uint32_t s[8];
     uint8_t tail[128];
     memcpy(s, START, sizeof s);
@@ -170,7 +170,7 @@ void audit_sha256(const uint8_t *data, size_t length, uint8_t *out, int plain) {
 }
 
 void audit_sha256_two(const uint8_t *data, size_t length, uint8_t *out, const uint8_t *other, size_t other_length, uint8_t *other_out) {
-    if (!audit_sha_fast()) {
+    if (!sha_fast()) {
         audit_sha256(data, length, out, 0);
         audit_sha256(other, other_length, other_out, 0);
         return;
