@@ -73,6 +73,16 @@ def guard_install() -> None:
     WebSocketFactory.protocol = GuardedProtocol
 
 
+def work_spare() -> None:
+    """Leave out what daphne's HTTP layer does for every request and nobody uses: an access log without a file, and reading forms and uploads,
+    which Django reads itself. Together a fifth of that layer's processor time.
+    """
+    from daphne.http_protocol import HTTPFactory, WebRequest
+
+    WebRequest._parsePOSTFormSubmission = False
+    HTTPFactory.log = lambda self, request: None
+
+
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(prog="python -m brokerage.serve")
@@ -84,6 +94,7 @@ def main() -> None:
     from daphne.cli import CommandLineInterface
 
     guard_install()
+    work_spare()
     # No access log: requests are counted and logged with their ids by the application.
     CommandLineInterface().run(["-v", "0", "-b", options.host, "-p", str(options.port), options.application])
 

@@ -2,18 +2,21 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokerage.platform import web
+from trading.api.fallback import UnknownView
 
 urlpatterns = [
+    # Looked through from the top for every request: orders first.
+    path("api/v1/", include("trading.api.urls")),
+    path("api/v1/", include("marketdata.api.urls")),
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("compliance.api.urls")),
-    path("api/v1/", include("marketdata.api.urls")),
     path("api/v1/", include("backoffice.api.urls")),
-    path("api/v1/", include("trading.api.urls")),
+    re_path(r"^api/v1/", UnknownView.as_view(), name="api-unknown"),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     # Before the maker's own page, which would change a password without ending other sessions.

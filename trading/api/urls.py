@@ -1,9 +1,8 @@
-"""REST routes of trading, below /api/v1/; and the answer to addresses that nobody serves."""
+"""REST routes of trading, below /api/v1/."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from trading.api import orders, portfolio
-from trading.api.fallback import UnknownView
 
 urlpatterns = [
     path("orders", orders.OrdersView.as_view(), name="api-orders"),
@@ -23,5 +22,4 @@ urlpatterns = [
     path("positions", portfolio.PositionsView.as_view(), name="api-positions"),
     path("limits", portfolio.LimitsView.as_view(), name="api-limits"),
     path("status", portfolio.StatusView.as_view(), name="api-status"),
-    re_path(r"^", UnknownView.as_view(), name="api-unknown"),
 ]

@@ -224,6 +224,7 @@ def day_give_back(
             "order_id", "created_ns", "flags"
         )
     }
+    by_product: dict[str, int] = {}
     for order_id, row in known.items():
         core_instrument, value = removed[order_id]
         instrument = instrument_by_core(core_instrument)
@@ -234,7 +235,10 @@ def day_give_back(
             or (row["created_ns"] or 0) < _midnight()
         ):
             continue
-        Reservation(_key(account), product_name(instrument), value).settle(0)
+        product = product_name(instrument)
+        by_product[product] = by_product.get(product, 0) + value
+    for product, value in by_product.items():
+        Reservation(_key(account), product, value).settle(0)
 
 
 def _key(account: AccountRef) -> str:
