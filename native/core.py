@@ -142,8 +142,9 @@ def build_id() -> str:
 
 def crc32c(data: Any, crc: int = 0) -> int:
     """CRC-32C (Castagnoli) of `data`, continuing from `crc`."""
-    view = ffi.from_buffer("uint8_t[]", data)
-    return lib.core_crc32c(crc, view, len(view))
+    if type(data) is not bytes:  # bytes pass as they are: making an array of them costs more than the checksum of a frame
+        data = ffi.from_buffer("uint8_t[]", data)
+    return lib.core_crc32c(crc, data, len(data))
 
 
 def _config(config: CoreConfig) -> Any:

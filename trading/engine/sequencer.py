@@ -25,6 +25,7 @@ TIME_COMMANDS_MAX = 64
 _EVENT_CMD_SEQ = struct.Struct("<Q")
 _STAMP = layout.SEQ_TIME_STRUCT
 _SOURCE_ENGINE = 0
+_NOWHERE = Position(0, 0, b"")
 
 
 class Batch:
@@ -45,7 +46,7 @@ class Batch:
         self.entries: list[tuple[Any, int, int]] = []
         self.event_counts: list[int] = []
         self.last_event_seq = 0
-        self.position = Position(0, 0, b"")
+        self.position = _NOWHERE
         self.last_offset = 0
 
     @property
@@ -115,8 +116,11 @@ class Sequencer:
         for offset in range(layout.COMMAND_SEQ_OFFSET, len(joined), COMMAND_SIZE):
             _STAMP.pack_into(joined, offset, seq, time_ns)
             seq += 1
-        events = bytes(self.core.apply(joined))
-        batch = Batch(own + joined if own else joined, own_events + events, first_seq, own_count + count, time_ns)
+        stamped = bytes(joined)  # what the core takes quickest
+        events = bytes(self.core.apply(stamped))
+        if own:
+            stamped, events = own + stamped, own_events + events
+        batch = Batch(stamped, events, first_seq, own_count + count, time_ns)
         return self._finish(batch, requests, own_count)
 
     def _finish(self, batch: Batch, requests: Sequence[tuple[Any, Any, int]], index: int = 0) -> Batch:
