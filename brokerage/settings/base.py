@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "brokerage.platform.throttling.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.platform.web.SecurityHeadersMiddleware",
+    "brokerage.platform.transport.PlainHttpMiddleware",
     # Before everything that may answer by itself (files, the staff gate), so that those answers have the header too.
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
