@@ -15,9 +15,15 @@ from tests.conftest_engine import Trader
 
 SignIn = Callable[..., None]
 #: All that a browser keeps of ours: how pages look, who is signed in, the form's token, the mark of a known browser.
-COOKIES = {"theme", "density", "hide", "zone", "sessionid", "csrftoken", "device"}
+COOKIES = {"theme", "density", "hide", "zone", "symbol", "sessionid", "csrftoken", "device"}
 #: Cookies that scripts can read hold one of these and nothing about the client.
-READABLE = {"theme": {"system", "light", "dark"}, "density": {"comfortable", "compact"}, "hide": {"0", "1"}}
+READABLE = {
+    "theme": {"system", "light", "dark"},
+    "density": {"comfortable", "compact"},
+    "hide": {"0", "1"},
+    # Where /trade begins the next time.
+    "symbol": {"ETH-USD"},
+}
 STORED = """async () => ({
     local: Object.keys(localStorage), session: Object.keys(sessionStorage),
     databases: (await indexedDB.databases()).map((d) => d.name), caches: await caches.keys(),
