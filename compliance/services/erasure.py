@@ -81,7 +81,9 @@ def client_erase(*, user_id: UUID, now: datetime, ended_by: datetime) -> bool:
             return False
         # First, while no row below has been touched: what follows must not record anything sealed for this person, which would make a new key.
         _key_destroy(user.pk, "the time of keeping is over")
-        for case in KycCase.objects.select_for_update().filter(Q(user=user) | Q(account__owner=user)).order_by("pk"):
+        for case in (
+            KycCase.objects.select_for_update(of=("self",)).filter(Q(user=user) | Q(account__owner=user)).order_by("pk")
+        ):
             case_forget(case)
             _case_strip(case)
         for model in OWN_ROWS:
