@@ -126,7 +126,7 @@ def names_of(schema: Mapping[str, Any], shape: Any, prefix: str = "", depth: int
 
 
 def names_in(value: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted names of what an answer holds, spelled as in ``names_of``; nothing for what is empty."""
+    """Dotted names of what an answer holds, spelled as in ``names_of``; nothing for what is empty, ``name?`` for null: it may stand for an object."""
     if isinstance(value, list):
         for item in value:
             yield from names_in(item, prefix)
@@ -136,11 +136,14 @@ def names_in(value: Any, prefix: str = "") -> Iterator[str]:
             if inner:
                 yield from inner
             elif not (isinstance(part, dict | list) and not part):
-                yield f"{prefix}{name}"
+                yield f"{prefix}{name}{'?' if part is None else ''}"
 
 
 def declared(name: str, names: tuple[str, ...]) -> bool:
     """True when a field of an answer is one of the declared ones, or lies where any name may."""
+    if name.endswith("?"):
+        name = name[:-1]
+        return declared(name, names) or any(one.startswith(f"{name}.") for one in names)
     for one in names:
         pattern = re.escape(one).replace(re.escape(ANY), r"[^.]+")
         if re.fullmatch(pattern, name):

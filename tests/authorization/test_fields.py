@@ -140,7 +140,9 @@ def test_the_comparison_sees_a_field_too_many() -> None:
     for value, good in (
         ({"a": "1", "b": [{"c": "2"}], "any": {"x": {"y": 1}}, "map": {"k": "v"}}, True),
         ({"a": None, "b": [], "any": None, "map": {}}, True),
+        ({"a": "1", "b": None}, True),
         ({"a": "1", "password": "x"}, False),
+        ({"a": "1", "password": None}, False),
         ({"b": [{"c": "2"}, {"c": "2", "d": "3"}]}, False),
         ({"a": {"deeper": 1}}, False),
     ):
