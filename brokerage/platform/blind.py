@@ -71,7 +71,8 @@ def index_values(value: str, purpose: str) -> list[bytes]:
     """What to look for: the value under every path it may lie under."""
     ring, found = keyring_fresh(), []
     for first in sorted(ring.indexes, reverse=True):
-        path, digest = (first,), _digest(ring, first, value, purpose)
+        path: tuple[int, ...] = (first,)
+        digest = _digest(ring, first, value, purpose)
         runs = [(path, digest)]
         for number in range(first + 1, ring.index_current + 1):
             path, digest = (*path, number), _around(ring, number, digest)

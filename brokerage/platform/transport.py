@@ -72,5 +72,5 @@ def _came_by_tls(scope: dict[str, Any]) -> bool:
         values = [value.decode("latin-1") for header, value in scope.get("headers", []) if header.lower() == wanted]
         if values:
             # The first of a list, as Django reads it.
-            return values[0].split(",")[0].strip() == secure
+            return bool(values[0].split(",")[0].strip() == secure)
     return bool(scope.get("scheme") == "wss")

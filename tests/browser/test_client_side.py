@@ -88,7 +88,8 @@ def test_after_signing_out_neither_the_way_back_nor_another_tab_shows_the_accoun
     page.evaluate("() => { localStorage.left = 'something'; document.cookie = 'theme=dark; path=/'; }")
     with page.expect_response("**/signout") as answer:
         page.evaluate("document.querySelector('form[action=\"/signout\"]').requestSubmit()")
-    assert answer.value.headers["clear-site-data"] == '"cache", "storage"'
+    assert answer.value.status == 302
+    assert answer.value.header_value("clear-site-data") == '"cache", "storage"'
     page.wait_for_url("**/signin")
     assert page.evaluate("Object.keys(localStorage)") == []
     assert "theme=dark" in page.evaluate("document.cookie"), "settings stay"
@@ -119,7 +120,7 @@ FEED = Path(__file__).with_name("prototype_feed.js").read_text()
 
 def test_names_from_outside_reach_no_prototype(page: Any, trader: Trader, sign_in: SignIn) -> None:
     sign_in(page, trader, "/trade/ETH-USD")
-    expect(page.locator("[data-conn-word]").first).to_have_text("Live")
+    page.wait_for_function("async () => (await import('portal/socket')).market.state === 'live'")
     before = page.evaluate(WATCH)
     assert page.evaluate(FEED, [list(NAMES)]) == []
     assert page.evaluate(WATCH) == before
