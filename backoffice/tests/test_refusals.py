@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ from django.test import Client
 from accounts.models import User
 from accounts.services.token_families import family_begin
 from accounts.services.trading_accounts import account_open
+from brokerage.kernel.errors import RejectedError
 from brokerage.platform import refusals
 from brokerage.platform.audit import Actor
 from brokerage.platform.models import AuditPending
 from brokerage.platform.refusals import ACTS_PER_MINUTE, refusal_note
+from tests.ws import WsClient
+from trading import consumers
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long and calm sentence"
@@ -152,3 +156,44 @@ def test_who_looks_as_a_client_is_named_with_both() -> None:
     refusal_note(route=uuid.uuid4().hex, method="POST", code=2090, actor=actor, address="-")
     row = AuditPending.objects.get(action="access.refused", actor_id="1", on_behalf_of="2")
     assert row.actor_type == "staff"
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+
+def test_a_private_stream_of_a_strangers_account(ann: User, said: Any) -> None:
+    owner = User.objects.create_user(f"own-{uuid.uuid4().hex}@example.test", PASSWORD)
+    account = account_open(user=owner)
+    account_open(user=ann)
+    token = family_begin(user=ann)["access"]
+    with pytest.raises(RejectedError):
+        consumers._identify({"op": "auth", "token": token, "account": account.number}, "192.0.2.9")
+    assert said() == [("ws/v1/private", "auth", 2014, f"user:{ann.pk}")]
+    assert recorded(ann) == [("ws/v1/private", 2014, 1)]
+
+
+def test_a_private_stream_with_a_bad_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[tuple[int, str]] = []
+    monkeypatch.setattr(consumers, "_note", lambda code, actor, address: noted.append((code, actor.type)))
+
+    async def knock() -> int:
+        client = WsClient(consumers.PrivateConsumer.as_asgi())
+        await client.connect()
+        await client.send({"op": "auth", "token": "x.y.z"})
+        return await client.closed()
+
+    assert asyncio.run(knock()) == 4001
+    assert noted == [(2010, "anonymous")]
+
+
+def test_a_socket_from_a_foreign_origin(caplog: pytest.LogCaptureFixture) -> None:
+    async def knock() -> bool:
+        client = WsClient(
+            consumers.PrivateConsumer.as_asgi(), headers={"origin": "https://evil.example", "host": "testserver"}
+        )
+        return await client.connect()
+
+    with caplog.at_level(logging.WARNING, logger="security.access"):
+        assert asyncio.run(knock()) is False
+    assert "code=2018" in caplog.text
+    assert "evil.example" in caplog.text
