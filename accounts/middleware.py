@@ -32,6 +32,10 @@ from brokerage.platform.web import refused
 
 log = logging.getLogger(__name__)
 DEVICE_COOKIE_S = 365 * 86_400
+#: Sent to a browser whose session is over. The cache takes the pages kept for the back button with it, the storage holds nothing of ours today
+#: and shall not keep what a script might put there. Not the cookies: Django has deleted the session's, the others are settings and the mark
+#: by which a browser is known again, and they would go for every host below ours.
+CLEAR_SITE_DATA = '"cache", "storage"'
 
 
 class UserSessionMiddleware:
@@ -42,9 +46,14 @@ class UserSessionMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # Requests without a session cookie (programs, visitors) cost nothing here.
+        # Asked before the user is: Django empties a session made before the password changed when it looks for its user.
+        signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_ID in request.session
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
             self._check(request)
         response = self.get_response(request)
+        # Ended here by its user, or found ended: by time, by a freeze or a new password elsewhere. Looking as a client keeps one signed in.
+        if signed_in and not request.user.is_authenticated:
+            response["Clear-Site-Data"] = CLEAR_SITE_DATA
         fresh = getattr(request, "device_cookie", "")
         if fresh:
             response.set_cookie(

@@ -10,6 +10,9 @@ django.setup(set_prefix=False)  # first: everything below needs Django set up
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 from brokerage.platform.http import ThreadedHandler  # noqa: E402
+from brokerage.platform.transport import sockets_over_tls  # noqa: E402
 from brokerage.routing import websocket_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter({"http": ThreadedHandler(), "websocket": URLRouter(websocket_urlpatterns)})
+application = ProtocolTypeRouter(
+    {"http": ThreadedHandler(), "websocket": sockets_over_tls(URLRouter(websocket_urlpatterns))}
+)

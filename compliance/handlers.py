@@ -1,4 +1,4 @@
-"""What compliance listens to: a changed residence changes whose rules hold. Idempotent."""
+"""What compliance listens to: a changed residence changes whose rules hold; a client who leaves begins the time until erasure. Idempotent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from accounts.services.permissions import trading_permission_set
 from accounts.trading_policy import trading_policy
 from brokerage.platform.models import OutboxEvent
 from brokerage.platform.outbox import on
-from compliance.models import KycCase
+from compliance.models import ClientEnd, KycCase
 from compliance.policy import policy
 from compliance.services.kyc import SYSTEM, State, case_lock, case_move
 
@@ -36,3 +36,11 @@ def residence_changed(event: OutboxEvent) -> None:
         )
         if case.state == State.APPROVED and not policy().served(user.country):
             case_move(case, State.RESTRICTED, reason_code="not_served", actor=SYSTEM)
+
+
+@on("user.closed")
+def relation_ended(event: OutboxEvent) -> None:
+    """From here the years count after which the client is erased (``compliance/retention.py``)."""
+    end, _ = ClientEnd.objects.get_or_create(user_id=event.key)
+    if end.ended_at is None:
+        ClientEnd.objects.filter(pk=end.pk, ended_at=None).update(ended_at=event.created_at)

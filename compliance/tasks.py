@@ -15,7 +15,7 @@ from brokerage.platform.jobs import enqueue
 from compliance.demo import demo_round
 from compliance.models import KycCase, KycDocument
 from compliance.providers.base import ProviderError
-from compliance.services import checks, clock, documents, liveness, sanctions
+from compliance.services import checks, clock, documents, liveness, retention, sanctions
 from compliance.services.kyc import SYSTEM
 from trading.management.commands.seed_reference import DEMO_PASSWORD
 
@@ -73,6 +73,18 @@ def rescreen_delta(ent_nums: list[int]) -> None:
     """Screen all clients against the parties that are new or changed on the list."""
     with acting(SYSTEM):
         sanctions.clients_rescreen(ent_nums)
+
+
+@shared_task(name="compliance.tasks.retention")
+def retention_apply() -> None:
+    """Let go of what is past its time of keeping; what does not fit into the time goes the next night."""
+    try:
+        found = retention.retention_run(now=utc_now())
+    except retention.RetentionRunningError:
+        return
+    for row in found:
+        if row.count or not row.finished:
+            log.info("retention: %d of %s%s", row.count, row.name, "" if row.finished else ", more is left")
 
 
 @shared_task(name="compliance.tasks.kyc_clock")

@@ -28,9 +28,11 @@ from accounts.selectors.credentials import credential_state
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
+from brokerage.platform.audit import Actor
 from brokerage.platform.auth import access_token_grant, ticket_verify, user_for_token
 from brokerage.platform.problems import ApiProblem
 from brokerage.platform.realtime import PRIVATE_GAP, REVOKE_ALL, Bus, private_channel, revoke_channel
+from brokerage.platform.refusals import refusal_note
 from brokerage.platform.sockets import (
     CLOSE_ABUSE,
     CLOSE_FORBIDDEN,
@@ -152,19 +154,30 @@ def _identify(message: dict[str, Any], address: str) -> _Identity:
         used = ticket_verify(ticket)
         state = credential_state(used.credential, address)
         if state is None:
-            raise ApiProblem(
-                RejectCode.NOT_AUTHENTICATED, "What this ticket was asked with has ended, or is not for this address."
-            )
+            ended = "What this ticket was asked with has ended, or is not for this address."
+            raise ApiProblem(RejectCode.NOT_AUTHENTICATED, ended)
         accounts_forget(UUID(used.user_id))
-        account = account_for_user(UUID(used.user_id), number or used.account or None)
+        account = _account(UUID(used.user_id), number or used.account or None, address)
         return _Identity(used.user_id, account, used.credential, state.ends_ns)
     if isinstance(token, str):
         user, grant = access_token_grant(token)
         accounts_forget(user.pk)
-        return _Identity(
-            str(user.pk), account_for_user(user.pk, number), f"family:{grant.family}", grant.ends_s * NS_PER_S
-        )
+        account = _account(user.pk, number, address)
+        return _Identity(str(user.pk), account, f"family:{grant.family}", grant.ends_s * NS_PER_S)
     raise SocketError("malformed", "auth needs a ticket or a token.")
+
+
+def _account(user_id: UUID, number: str | None, address: str) -> AccountRef:
+    """The account asked for; noted and RejectedError when it is not the user's."""
+    try:
+        return account_for_user(user_id, number)
+    except RejectedError as error:
+        _note(error.code, Actor("user", str(user_id)), address)
+        raise
+
+
+def _note(code: int, actor: Actor, address: str) -> None:
+    refusal_note(route="ws/v1/private", method="auth", code=code, actor=actor, address=address)
 
 
 def _end_of(identity: _Identity) -> int | None:
@@ -203,14 +216,15 @@ class PrivateConsumer(StreamSocket):
             detail = "op is auth, ping or hb." if self.identity else "The first message must be auth."
             raise SocketError("unknown_op" if self.identity else "not_authenticated", detail)
         resume = message.get("resume")
-        if resume is not None and not (
-            isinstance(resume, str) and resume.isascii() and resume.isdigit() and len(resume) <= 19
-        ):
+        known = isinstance(resume, str) and resume.isascii() and resume.isdigit() and len(resume) <= 19
+        if resume is not None and not known:
             raise SocketError("malformed", "resume is the eid of the last message, as text.")
         try:
             identity = await in_thread(_identify)(message, self.ip)
         except ApiProblem as problem:
             row = reject_row(problem.code)
+            if row.http in {401, 403}:
+                await in_thread(_note)(problem.code, Actor("anonymous"), self.ip)
             self._refuse(row.slug, problem.detail or row.text, CLOSE_UNAUTHENTICATED)
         except RejectedError as error:
             self._refuse("not_found", error.detail, CLOSE_FORBIDDEN)

@@ -39,7 +39,7 @@ def _transfers(account: TradingAccount) -> str:
 
 
 def user_close(*, user: User) -> None:
-    """Close every account of the user and the sign-in; 2042 with what is still open. Emits ``account.closed`` for each."""
+    """Close every account of the user and the sign-in; 2042 with what is still open. Emits ``account.closed`` for each, and ``user.closed``."""
     settings_demand(user)
     with transaction.atomic():
         row = User.objects.select_for_update().get(pk=user.pk)
@@ -62,5 +62,6 @@ def user_close(*, user: User) -> None:
         row.save(update_fields=["is_active"])
         sessions_end_all(user=row, reason="closed", tokens=True)
         record("user.closed", object_type="user", object_id=row.pk, subject=row.pk)
+        emit("user.closed", str(row.pk))
         transaction.on_commit(users_forget)
         transaction.on_commit(accounts_forget)

@@ -19,7 +19,8 @@ from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import record
-from brokerage.platform.crypto import blind_index, seal, unseal
+from brokerage.platform.blind import index_find, index_value
+from brokerage.platform.crypto import seal, unseal
 
 TABLE = "accounts_totpdevice"
 STEP_S = 30
@@ -144,15 +145,17 @@ def _totp_spend(device: TotpDevice, code: str) -> bool:
 
 
 def _recovery_digest(user: User, code: str) -> bytes:
-    return blind_index(code, f"recovery-code:{user.pk}")
+    return index_value(code, f"recovery-code:{user.pk}")
 
 
 def _recovery_spend(user: User, code: str) -> bool:
     plain = "".join(c for c in code.upper() if c.isalnum())
     if len(plain) != CODE_LENGTH:
         return False
-    unused = RecoveryCode.objects.filter(user=user, digest=_recovery_digest(user, plain), used_at=None)
-    return bool(unused.update(used_at=utc_now()))
+    unused = RecoveryCode.objects.filter(user=user, used_at=None)
+    return index_find(
+        plain, f"recovery-code:{user.pk}", lambda lies: bool(unused.filter(digest__in=lies).update(used_at=utc_now()))
+    )
 
 
 def _codes_replace(user: User) -> list[str]:

@@ -38,7 +38,9 @@ def refused_page(request: HttpRequest, error: RejectedError) -> HttpResponse:
     """A page that says why not and what to do."""
     row = reject_row(error.code)
     context = {"title": row.title, "text": refusal_text(error), "refused": True}
-    return render(request, "accounts/form.html", context, status=row.http)
+    page = render(request, "accounts/form.html", context, status=row.http)
+    page.refusal_code = int(row.code)  # type: ignore[attr-defined]
+    return page
 
 
 def refusals_shown(view: View) -> View:

@@ -1,11 +1,9 @@
 """The one table of refusals: number, slug, text, the rule broken, the next step, HTTP status and FIX numbers.
 
-Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the
-others belong to the
+Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the others belong to the
 edges. ``docs/rejects.md`` is generated: ``python -m brokerage.kernel.rejects > docs/rejects.md`` (a test compares it).
-Leaves to others: turning core units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are
-in) and the
-problem+json envelope (``brokerage/platform/api.py``).
+Leaves to others: turning core units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are in) and the
+problem+json envelope (``brokerage/platform/problems.py``).
 
 Numbers are never reused. Bands: 1 form, 2 authority, 3 instrument, 4 risk, 5 book, 6 venue, 7 compliance, 8 money, 9
 system.
@@ -60,6 +58,7 @@ class RejectCode(IntEnum):
     CSRF_FAILED = 2017
     ORIGIN_REFUSED = 2018
     SUBSCRIPTION_LIMIT = 2019
+    TLS_REQUIRED = 2020
     SIGN_IN_LOCKED = 2030
     USER_FROZEN = 2031
     LINK_NOT_VALID = 2032
@@ -274,6 +273,7 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.CSRF_FAILED, "Form expired", "The form's protection token is missing or old.", "", _U.NONE, "CSRF token", "Reload the page and send the form again.", 403, 99, 99, 6),
     (_C.ORIGIN_REFUSED, "Origin refused", "Connections from this web origin are not allowed.", "", _U.NONE, "allow-listed origins", "Open the portal at its own address.", 403, 99, 99, 6),
     (_C.SUBSCRIPTION_LIMIT, "Too many subscriptions", "This connection has as many subscriptions as it may have.", "At most {needed}.", _U.COUNT, "subscriptions per connection", "Unsubscribe from something first.", 429, 99, 99, 8),
+    (_C.TLS_REQUIRED, "HTTPS only", "Programs are served over HTTPS only.", "", _U.NONE, "HTTPS for programs", "Set the address to https, and replace any token or key that was sent: it went over the wire in the clear.", 403, 99, 99, 6),
     (_C.SIGN_IN_LOCKED, "Too many wrong tries", "Sign-in with a password is blocked for a while after too many wrong tries from this place.", "Try again in {needed} seconds.", _U.COUNT, "wrong tries per user and place", "Wait, use a passkey, or set a new password through the recovery link.", 429, 99, 99, 6),
     (_C.USER_FROZEN, "Account frozen", "This sign-in is frozen: nobody can sign in with it.", "", _U.NONE, "freeze by the owner or by staff", "Set a new password through the recovery link and confirm with your second factor, or contact support.", 403, 99, 99, 6),
     (_C.LINK_NOT_VALID, "Link not valid", "The link is wrong, was used before or is too old.", "", _U.NONE, "links work once and for a limited time", "Ask for a new link.", 404, 99, 99, 6),

@@ -4,10 +4,10 @@
 
 Owner is whose secret it is (``user:<id>``, ``system:<name>``), so destroying one key makes everything of that owner unreadable and leaves
 every hash over the sealed bytes as it was. The associated data are owner, table, row and field: a ciphertext that is moved anywhere else does
-not open. Rotation wraps data keys again and touches no field (``manage.py rotate_keys``).
+not open. Rotation wraps data keys again and touches no field (``manage.py rotate_keys``). Keys of blind indexes are in the same file, by number.
 
 Sealed bytes: version 1 (1 byte) · DataKey id (8, big endian) · nonce (12) · ciphertext and tag.
-Owns sealing, opening, destroying and the blind index. Leaves the keyring's place to ``brokerage/config.py``.
+Owns sealing, opening, destroying and the file. Leaves indexes in columns to ``blind.py``, the keyring's place to ``brokerage/config.py``.
 """
 
 from __future__ import annotations
@@ -50,11 +50,16 @@ class KeyDestroyedError(CryptoError):
 
 @dataclass(frozen=True)
 class Keyring:
-    """Key-encryption keys by id; ``current`` wraps, the others only unwrap."""
+    """Key-encryption keys by id; ``current`` wraps, the others only unwrap. Index keys by number; the highest is the current one."""
 
     current: str
     keys: dict[str, bytes]
-    index_key: bytes
+    indexes: dict[int, bytes]
+
+    @property
+    def index_current(self) -> int:
+        """The number of the index key under which values are made."""
+        return max(self.indexes)
 
     def wrap(self, data_key: bytes, owner: str) -> bytes:
         """Encrypt a data key under the current key; bound to its owner."""
@@ -187,11 +192,18 @@ def keyring() -> Keyring:
     try:
         document = json.loads(path.read_text())
         keys = {name: base64.b64decode(text) for name, text in document["keys"].items()}
-        ring = Keyring(document["current"], keys, base64.b64decode(document["index"]))
+        # Index key 1 has a place of its own: files made before index keys could be changed have only that.
+        indexes = {"1": document["index"]} if "index" in document else {}
+        indexes |= document.get("indexes", {})
+        ring = Keyring(
+            document["current"], keys, {int(number): base64.b64decode(text) for number, text in indexes.items()}
+        )
     except (OSError, ValueError, KeyError) as error:
         raise CryptoError(f"The keyring {path} cannot be read ({type(error).__name__}).") from error
-    if ring.current not in keys or any(len(key) != KEY_BYTES for key in [*keys.values(), ring.index_key]):
+    if ring.current not in keys or any(len(key) != KEY_BYTES for key in [*keys.values(), *ring.indexes.values()]):
         raise CryptoError(f"The keyring {path} has no usable current key.")
+    if not ring.indexes:
+        raise CryptoError(f"The keyring {path} has no index key.")
     return ring
 
 
@@ -335,5 +347,9 @@ def rewrap_left() -> int:
 
 
 def blind_index(value: str, purpose: str) -> bytes:
-    """32 bytes that are equal for equal values of one purpose and say nothing without the keyring: for look-ups of sealed fields."""
-    return hmac.digest(keyring().index_key, f"{purpose}\0{value}".encode(), "sha256")
+    """32 bytes that are equal for equal values of one purpose and say nothing without the keyring, until the index key is changed.
+
+    For what is looked up in a column: ``blind.py``.
+    """
+    ring = keyring_fresh()
+    return hmac.digest(ring.indexes[ring.index_current], f"{purpose}\0{value}".encode(), "sha256")

@@ -98,6 +98,7 @@ def problem_response(problem: RejectedError) -> HttpResponse:
     """The document as an answer, with Retry-After and WWW-Authenticate where they belong."""
     document = problem_document(problem, current_request_id())
     response = HttpResponse(json.dumps(document), status=document["status"], content_type=PROBLEM_TYPE)
+    response.refusal_code = document["code"]  # type: ignore[attr-defined]
     wait = getattr(problem, "retry_after", None) or retry_after_s(problem.code)
     if wait is not None:
         response["Retry-After"] = str(wait)

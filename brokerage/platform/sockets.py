@@ -27,7 +27,7 @@ from django.conf import settings
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 
-log = logging.getLogger(__name__)
+log, security = logging.getLogger(__name__), logging.getLogger("security.access")
 
 CLOSE_RESTART = 4000
 CLOSE_UNAUTHENTICATED = 4001
@@ -307,10 +307,10 @@ class StreamSocket:
 
     def _admit(self) -> bool:
         if not origin_allowed(self.headers):
+            security.warning("access refused code=2018 address=%s origin=%r", self.ip, self.headers.get(b"origin"))
             return False
-        if len(self._heart.sockets) >= self.limits.per_process:
-            return False
-        return self._heart.per_ip[self.ip] < self.limits.per_ip
+        room = len(self._heart.sockets) < self.limits.per_process
+        return room and self._heart.per_ip[self.ip] < self.limits.per_ip
 
     @staticmethod
     async def _stop(writer: asyncio.Task[None]) -> None:

@@ -192,7 +192,9 @@ def refused(request: HttpRequest, error: RejectedError) -> HttpResponse:
     if _is_api(request):
         return problem_response(error)
     row = reject_row(error.code)
-    return _error(request, row.http, row.title, refusal_text(error))
+    page = _error(request, row.http, row.title, refusal_text(error))
+    page.refusal_code = int(row.code)  # type: ignore[attr-defined]
+    return page
 
 
 def refusing_page(view: View) -> View:
@@ -255,10 +257,12 @@ def page_500(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form whose protection token is missing or old."""
     if _is_api(request):
-        return _problem(request, RejectCode.CSRF_FAILED, 403)
-    return _error(
-        request, 403, "This form is out of date", "Nothing was sent. Go back, reload the page and send the form again."
-    )
+        answer = _problem(request, RejectCode.CSRF_FAILED, 403)
+    else:
+        words = "Nothing was sent. Go back, reload the page and send the form again."
+        answer = _error(request, 403, "This form is out of date", words)
+    answer.refusal_code = int(RejectCode.CSRF_FAILED)  # type: ignore[attr-defined]
+    return answer
 
 
 def health_live(request: HttpRequest) -> HttpResponse:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from celery.schedules import crontab
 from django.templatetags.static import static
 
 from brokerage.config import BASE_DIR, ConfigError, get_config
@@ -60,6 +61,7 @@ MIDDLEWARE = [
     "brokerage.platform.throttling.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.platform.web.SecurityHeadersMiddleware",
+    "brokerage.platform.transport.PlainHttpMiddleware",
     # Before everything that may answer by itself (files, the staff gate), so that those answers have the header too.
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -69,6 +71,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "brokerage.platform.audit.AuditContextMiddleware",
+    "brokerage.platform.refusals.RefusalLogMiddleware",
     "accounts.middleware.UserSessionMiddleware",
     "backoffice.middleware.StaffGateMiddleware",
     "backoffice.middleware.ViewAsMiddleware",
@@ -286,6 +289,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 CELERY_BEAT_SCHEDULE = {
     "kyc-clock": {"task": "compliance.tasks.kyc_clock", "schedule": 10.0},
+    # At night, when little is written.
+    "retention": {"task": "compliance.tasks.retention", "schedule": crontab(hour="3", minute="20")},
 }
 
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"

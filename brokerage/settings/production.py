@@ -5,6 +5,8 @@ from brokerage.settings.base import STORAGES
 
 DEBUG = False
 SECURE_SSL_REDIRECT = True
+# Pages are sent on to HTTPS; what programs call is refused instead (brokerage/platform/transport.py). The API's documentation is a page.
+SECURE_REDIRECT_EXEMPT = [r"^(?:api/(?!docs$)|embed/[^/]+/portfolio/|health/|version$|\.well-known/)"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True

@@ -12,11 +12,13 @@ from compliance.models.kyc import (
     LivenessCheck,
     ProviderEvent,
 )
+from compliance.models.retention import ClientEnd
 
 __all__ = [
     "AuditCheckpoint",
     "AuditEntry",
     "AuditNode",
+    "ClientEnd",
     "GoodGuy",
     "KycAnswer",
     "KycCase",

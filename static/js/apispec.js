@@ -6,13 +6,16 @@ export async function loadSpec() {
   return response.json();
 }
 
+/** The value under a name that comes from outside; what every object inherits is not one. */
+export const own = (object, name) => (object && Object.hasOwn(object, name) ? object[name] : undefined);
+
 /** A schema without $ref and allOf; nested ones stay as they are until they are asked for. */
 export function shape(spec, schema) {
   let found = schema || {};
   for (let depth = 0; found.$ref && depth < 8; depth += 1) {
     const name = found.$ref.split("/").pop();
     const { $ref: _, ...rest } = found;
-    found = { ...spec.components.schemas[name], ...rest };
+    found = { ...own(spec.components.schemas, name), ...rest };
   }
   if (found.allOf) found = Object.assign({}, ...found.allOf.map((part) => shape(spec, part)), found, { allOf: undefined });
   if (found.oneOf) {
@@ -57,7 +60,7 @@ export function matches(operation, words) {
   return words.toLowerCase().split(/\s+/).filter(Boolean).every((word) => text.includes(word));
 }
 
-const BY_NAME = { symbol: "BTC-USD", qty: "0.01", price: "50000", networks: ["203.0.113.7"], email: "you@example.com", name: "my program" };
+const BY_NAME = { __proto__: null, symbol: "BTC-USD", qty: "0.01", price: "50000", networks: ["203.0.113.7"], email: "you@example.com", name: "my program" };
 /** An example of a value; null when there is nothing sensible to offer. */
 export function example(spec, schema, name) {
   const one = shape(spec, schema);
@@ -73,8 +76,8 @@ export function example(spec, schema, name) {
 }
 /** The fields a body must have, with examples. */
 export function exampleBody(spec, body) {
-  const made = {};
-  for (const name of body.required || []) made[name] = example(spec, body.properties?.[name], name);
+  const made = Object.create(null);
+  for (const name of body.required || []) made[name] = example(spec, own(body.properties, name), name);
   if (made.type === "market" && body.properties?.price) { made.type = "limit"; made.price = BY_NAME.price; }
   if (made.type === "limit" && body.properties?.price) made.price ??= BY_NAME.price;
   return made;
@@ -111,7 +114,7 @@ export function textOf(schema, value) {
 /** Path and query as they are sent. Each byte that a URL keeps for itself is escaped, so that what is signed is what arrives. */
 export function address(operation, given) {
   const escape = (text) => encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-  const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => escape(given[name] || `{${name}}`));
-  const query = operation.inputs.filter((p) => p.in === "query" && given[p.name]).map((p) => `${escape(p.name)}=${escape(given[p.name])}`);
-  return { path, query: query.join("&"), missing: operation.inputs.filter((p) => p.in === "path" && !given[p.name]).map((p) => p.name) };
+  const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => escape(own(given, name) || `{${name}}`));
+  const query = operation.inputs.filter((p) => p.in === "query" && own(given, p.name)).map((p) => `${escape(p.name)}=${escape(own(given, p.name))}`);
+  return { path, query: query.join("&"), missing: operation.inputs.filter((p) => p.in === "path" && !own(given, p.name)).map((p) => p.name) };
 }

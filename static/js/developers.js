@@ -3,7 +3,7 @@ import { $, $$, on, say, setText } from "portal/dom";
 import { newKey } from "portal/api";
 import { canSign, curl, pythonCode, signedHeaders } from "portal/apisign";
 import { socketPane } from "portal/apisocket";
-import { address, example, exampleBody, hint, loadSpec, matches, operationsOf, shape, textOf, valueOf } from "portal/apispec";
+import { address, example, exampleBody, hint, loadSpec, matches, operationsOf, own as valueUnder, shape, textOf, valueOf } from "portal/apispec";
 
 const data = JSON.parse($("#page-data").textContent);
 const base = location.origin;
@@ -175,7 +175,7 @@ on($("[data-f=body-fields]"), "input", (event) => {
   if (chosen.media !== "application/json") return;
   let made = {};
   try { made = JSON.parse($("#body-json").value || "{}"); } catch { made = {}; }
-  const schema = shape(spec, chosen.body.properties[event.target.name]);
+  const schema = shape(spec, valueUnder(chosen.body.properties, event.target.name));
   const value = valueOf(schema, event.target.value);
   if (value === undefined) delete made[event.target.name];
   else made[event.target.name] = value;

@@ -49,11 +49,13 @@ export function age(seconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
+// Without a prototype: a name from outside finds what is written here and nothing else.
 const WORDS = {
+  __proto__: null,
   new: "Open", partially_filled: "Part filled", filled: "Filled", canceled: "Cancelled", rejected: "Refused", expired: "Expired",
   buy: "Buy", sell: "Sell", market: "Market", limit: "Limit",
   gtc: "GTC", day: "Day", ioc: "IOC", fok: "FOK", gtd: "GTD", maker: "Maker", taker: "Taker",
   active: "Open", reduce_only: "Reduce only", halted: "Halted", closed: "Closed",
 };
 export function word(name) { return WORDS[name] || (name ? String(name).replaceAll("_", " ") : DASH); }
-export const STATUS_KIND = { new: "ok", partially_filled: "ok", filled: "", canceled: "", rejected: "bad", expired: "warn" };
+export const STATUS_KIND = { __proto__: null, new: "ok", partially_filled: "ok", filled: "", canceled: "", rejected: "bad", expired: "warn" };

@@ -10,14 +10,15 @@ startQuotes(data.quotes);
 const box = $("[data-totals]");
 if (box && data.account) {
   const state = { balances: [], positions: [] };
-  const priceOf = (asset) => { const q = quoteOf(data.pricing[asset]); return q?.bid || q?.last || null; };
+  const pricing = new Map(Object.entries(data.pricing));
+  const priceOf = (asset) => { const q = quoteOf(pricing.get(asset)); return q?.bid || q?.last || null; };
   /* What is held now times its price change over 24 hours. */
   const dayChange = () => {
     let sum = ZERO;
     const moved = (price, quote) => (price && quote?.open_24h ? sub(parse(price), parse(quote.open_24h)) : ZERO);
     for (const b of state.balances) {
       if (b.asset === data.currency) continue;
-      const quote = quoteOf(data.pricing[b.asset]);
+      const quote = quoteOf(pricing.get(b.asset));
       sum = add(sum, mul(parse(b.total), moved(quote?.bid || quote?.last, quote)));
     }
     for (const p of state.positions) if (p.kind === "margin" && p.mark_price) sum = add(sum, mul(parse(p.qty), moved(p.mark_price, quoteOf(p.symbol))));
@@ -47,5 +48,5 @@ if (box && data.account) {
     balances(list) { state.balances = list; draw(); },
     positions(list) { state.positions = list; draw(); },
   });
-  for (const symbol of Object.values(data.pricing)) onQuote(symbol, draw);
+  for (const symbol of pricing.values()) onQuote(symbol, draw);
 }

@@ -170,8 +170,9 @@ class PrivateLine extends Line {
       if (this.eid) hello.resume = this.eid;
       if (this.socket === socket) this.send(hello);
     } catch (error) {
-      // Signed out meanwhile: asking again and again would not help.
-      if (error.problem?.status === 401 || error.problem?.status === 403) this.stop();
+      // Signed out meanwhile, here or elsewhere: what is on the page is no longer for who sits before it, so it is asked for again.
+      if (error.problem?.status === 401) { this.stop(); location.reload(); }
+      else if (error.problem?.status === 403) this.stop();
       else this.drop();
     }
   }
@@ -185,7 +186,7 @@ class PrivateLine extends Line {
       this.handlers.ready?.(again);
       return;
     }
-    this.handlers[message.type]?.(message);
+    if (Object.hasOwn(this.handlers, message.type)) this.handlers[message.type](message);
   }
 }
 

@@ -91,7 +91,7 @@ export class Ticket {
   share(percent) {
     const i = this.instrument;
     const selling = this.side === "sell" && i.kind === "spot";
-    const have = parse(this.available?.[selling ? i.base : i.quote]);
+    const have = parse(this.available?.get(selling ? i.base : i.quote));
     if (!have || have.n <= 0n) return;
     let part = div(mul(have, { n: percent, s: 0 }), { n: 100n, s: 0 }, have.s, "floor");
     if (!selling) {
@@ -107,7 +107,7 @@ export class Ticket {
     this.changed();
   }
   setAvailable(balances) {
-    this.available = Object.fromEntries(balances.map((b) => [b.asset, b.available]));
+    this.available = new Map(balances.map((b) => [b.asset, b.available]));
     const i = this.instrument;
     const asset = this.side === "sell" && i.kind === "spot" ? i.base : i.quote;
     const balance = balances.find((b) => b.asset === asset);

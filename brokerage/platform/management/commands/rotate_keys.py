@@ -1,4 +1,4 @@
-"""``manage.py rotate_keys``: a new key-encryption key; every data key is wrapped again; the old key goes.
+"""``manage.py rotate_keys``: a new key-encryption key; every data key is wrapped again; the old key goes. With ``--index``: a new index key.
 
 Works while the platform runs. A rotation that was interrupted at any point is finished by the next run, which then makes no new key.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from brokerage.platform.blind import index_add, index_finish, index_rotate, index_rotating
 from brokerage.platform.crypto import (
     KeyInUseError,
     keyring_add,
@@ -32,8 +33,9 @@ class Command(BaseCommand):
     help = "Add a key, wrap all data keys again under it, drop the old ones. Finishes an interrupted rotation first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The one option."""
-        parser.add_argument("--batch", type=int, default=1_000, help="data keys per transaction")
+        """Options."""
+        parser.add_argument("--batch", type=int, default=1_000, help="data keys or values per transaction")
+        parser.add_argument("--index", action="store_true", help="the key of blind indexes instead")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rotate; CommandError when another rotation runs."""
@@ -42,7 +44,7 @@ class Command(BaseCommand):
             if not cursor.fetchone()[0]:
                 raise CommandError("Another rotation is running.")
         try:
-            self._rotate(max(1, options["batch"]))
+            (self._rotate_index if options["index"] else self._rotate)(max(1, options["batch"]))
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
@@ -68,6 +70,27 @@ class Command(BaseCommand):
             break
         private_file_tidy(path)
         self.stdout.write(f"{current} wraps every data key; {done} batches; older keys were dropped.")
+
+    def _rotate_index(self, batch: int) -> None:
+        path = keyring_path()
+        keyring_fresh()  # makes the file where that is allowed
+        if index_rotating(path):
+            self.stdout.write(f"Finishing the rotation to index key {keyring_fresh().index_current}.")
+        else:
+            index_add(path)
+        done = 0
+        while True:
+            done += index_rotate(batch)
+            try:
+                gone = index_finish(path)
+            except KeyInUseError:
+                # A transaction that began before this rotation has just written a value under the old key.
+                continue
+            break
+        private_file_tidy(path)
+        current = keyring_fresh().index_current
+        words = f"dropped {', '.join(map(str, gone))}" if gone else "older ones stay inside values that rest on them"
+        self.stdout.write(f"Index key {current} is around every value; {done} batches; {words}.")
 
 
 def _rewrap(batch: int) -> int:
