@@ -1,9 +1,9 @@
-"""``python confine.py [--data FOLDER] -- COMMAND``: become a command under the seccomp profile that containers of the platform have.
+"""``python confine.py [--data FOLDER [NEEDED ...]] -- COMMAND``: become a command under the seccomp profile containers of the platform have.
 
 Reads ``deploy/container/seccomp.json`` (the format of Docker and Podman) and loads it with libseccomp, as container runtimes do; what they add
 around it, no new privileges, no capabilities, another user, comes from ``setpriv``. With ``--data`` every file system is read-only first but for
-that folder, as ``read_only: true`` makes it; that needs a mount namespace of its own and the right to mount. Standard library only: it runs before
-anything of the platform. Prints one sentence and exits with 70 when it cannot do what it was asked.
+that folder, as ``read_only: true`` makes it; that needs a mount namespace of its own and the right to mount. ``NEEDED`` folders are made reachable
+for other users there, where one above them is closed (a checkout in root's home). Standard library only: it runs before anything of the platform. Prints one sentence and exits with 70 when it cannot do what it was asked.
 """
 
 from __future__ import annotations
@@ -102,13 +102,37 @@ def _set_readonly(path: str, *, readonly: bool) -> None:
         raise CannotConfineError(f"{path} cannot be made read-only: {os.strerror(ctypes.get_errno())}.")
 
 
-def readonly_but(folder: Path) -> None:
+def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode() or None):
+        raise CannotConfineError(f"{target} cannot be mounted: {os.strerror(ctypes.get_errno())}.")
+
+
+def _closed_above(path: Path) -> Path | None:
+    """The highest folder above a path that others may not pass through."""
+    return next((above for above in reversed(path.parents) if not above.stat().st_mode & 0o001), None)
+
+
+def open_ways(needed: list[Path]) -> None:
+    """Lay an open, empty folder over each closed one, with only what is needed in it; the folder itself is not changed."""
+    closed: dict[Path, dict[Path, int]] = {}
+    for path in {path.resolve() for path in needed}:
+        above = _closed_above(path)
+        if above is not None:
+            closed.setdefault(above, {})[path] = os.open(path, os.O_PATH)
+    for above, inside in closed.items():
+        _mount("tmpfs", str(above), "tmpfs", 0, "mode=755,size=1m")
+        for path, handle in sorted(inside.items()):
+            if not path.exists():
+                path.mkdir(parents=True)
+                _mount(f"/proc/self/fd/{handle}", str(path), "none", _MS_BIND | _MS_REC)
+
+
+def readonly_but(folder: Path, needed: list[Path]) -> None:
     """Make everything read-only but ``folder``, for this process and its children (it must be in a mount namespace of its own)."""
-    libc, name = ctypes.CDLL(None, use_errno=True), str(folder).encode()
-    for source, flags in ((b"none", _MS_REC | _MS_PRIVATE), (name, _MS_BIND)):
-        target = b"/" if source == b"none" else name
-        if libc.mount(source, target, b"none", flags, None):
-            raise CannotConfineError(f"{target.decode()} cannot be mounted: {os.strerror(ctypes.get_errno())}.")
+    _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
+    open_ways(needed)
+    _mount(str(folder), str(folder), "none", _MS_BIND)
     _set_readonly("/", readonly=True)
     _set_readonly(str(folder), readonly=False)
 
@@ -121,7 +145,7 @@ def main() -> None:
     try:
         if options[:1] == ["--data"]:
             # Mounts first, as root of the namespace; the rest of the way is taken as the user, by coming here again.
-            readonly_but(Path(options[1]))
+            readonly_but(Path(options[1]), [Path(word) for word in options[2:]])
             os.execvp(command[0], command)
         unknown = load_filter(json.loads(PROFILE.read_text()))
         if unknown:
