@@ -92,7 +92,9 @@ def _exec(config: Config, name: str) -> int:
 def main() -> int:
     """Parse the command line and do it; problems become one sentence and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m brokerage.launch", description=__doc__)
-    parser.add_argument("action", nargs="?", choices=("run", "status", "stop", "remove", "exec", "probe"), default="run")
+    parser.add_argument(
+        "action", nargs="?", choices=("run", "status", "stop", "remove", "exec", "probe"), default="run"
+    )
     parser.add_argument("name", nargs="?", default="", help="the process, for exec and probe")
     parser.add_argument("--only", default="", help="comma separated process names")
     arguments = parser.parse_args()

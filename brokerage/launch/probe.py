@@ -41,7 +41,7 @@ def _web(config: Config) -> str:
     host = "127.0.0.1" if config.host in {"0.0.0.0", "::"} else config.host  # noqa: S104 - compared, not bound
     # As the proxy would ask: by a name of ours, over TLS.
     name = urlsplit(config.base_url).netloc
-    request = urllib.request.Request(  # noqa: S310 - http to ourselves
+    request = urllib.request.Request(
         f"http://{host}:{config.port}/health/live", headers={"Host": name, "X-Forwarded-Proto": "https"}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

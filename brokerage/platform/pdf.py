@@ -243,24 +243,30 @@ class _Layout:
     ) -> None:
         """A row, whole on one page where it fits on one; the headings of ``table`` come again where the page turns."""
         whole, step = (_RIGHT - _LEFT) / sum(widths), size * 1.35
-        places, x = [], _LEFT
+        places: list[tuple[float, float, list[str]]] = []
+        x = _LEFT
         for cell, share in zip(cells, widths, strict=True):
             width = whole * share - (_GAP if len(places) < len(cells) - 1 else 0)
             places.append((x, width, _wrapped(cell, font, size, width)))
             x += whole * share
-        height = step * max(len(lines) for _, _, lines in places) + 4
+        most = max(len(lines) for _, _, lines in places)
+        height = step * most + 4
         if self.y - height < _BOTTOM and height < (_TOP - _BOTTOM) / 2:
             self._turn_under(table)
         self.y -= 2
-        for number in range(max(len(lines) for _, _, lines in places)):
+        first = 0
+        while first < most:
             if self.y - step < _BOTTOM:
                 self._turn_under(table)
-            self.y -= step
+            top, fits = self.y, max(1, int((self.y - _BOTTOM) / step))
+            # Cell by cell, so that what is copied or read aloud comes in the order of reading.
             for column, (left, width, lines) in enumerate(places):
-                if number < len(lines):
-                    text = lines[number]
+                for number, text in enumerate(lines[first : first + fits], 1):
+                    self.y = top - number * step
                     shift = width - _measure(text, font, size) if column in right else 0
                     self.write(left + shift, text, font, size, colours[min(column, len(colours) - 1)])
+            self.y = top - min(fits, most - first) * step
+            first += fits
         self.y -= 2
 
     def _turn_under(self, table: Table | None) -> None:

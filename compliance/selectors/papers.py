@@ -132,7 +132,9 @@ def _checks(file: CaseFile) -> Table:
         for row in file.checks
     ]  # fmt: skip
     rows += [("liveness", "", row.get_state_display(), row.reason, _when(row.occurred_at)) for row in file.liveness]
-    return Table(("Check", "Vendor", "Result", "Reasons", "Time (UTC)"), rows, (20, 14, 18, 28, 20), nothing="None yet.")
+    return Table(
+        ("Check", "Vendor", "Result", "Reasons", "Time (UTC)"), rows, (20, 14, 18, 28, 20), nothing="None yet."
+    )
 
 
 def _hits(file: CaseFile) -> list[Text | Facts | Table]:
@@ -294,7 +296,9 @@ def trail_paper(
 
 def record_paper(entry: AuditEntry, *, made_for: str, made_at: datetime) -> Document:
     """One record of the trail: what it changed, what its hashes come to, its proof."""
-    around = {row.seq: row for row in AuditEntry.objects.filter(seq__in=(entry.seq - 1, entry.seq + 1)).defer("payload")}
+    around = {
+        row.seq: row for row in AuditEntry.objects.filter(seq__in=(entry.seq - 1, entry.seq + 1)).defer("payload")
+    }
     detail = audit.entry_detail(entry)
     point = AuditCheckpoint.objects.order_by("-size").first()
     changes = [
@@ -326,7 +330,14 @@ def record_paper(entry: AuditEntry, *, made_for: str, made_at: datetime) -> Docu
             Section("Record", [Facts(facts)]),
             Section(
                 "What it changed",
-                [Table(("Field", "Before", "After"), changes, (26, 37, 37), nothing=state.get(detail["state"], "No values."))],
+                [
+                    Table(
+                        ("Field", "Before", "After"),
+                        changes,
+                        (26, 37, 37),
+                        nothing=state.get(detail["state"], "No values."),
+                    )
+                ],
             ),
             Section("Checked when this was made", [Table(("Check", "Result", "Detail"), checks, (22, 12, 66))]),
             *([] if point is None else [Section("Checkpoint", [_checkpoint(point)])]),

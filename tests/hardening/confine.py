@@ -2,8 +2,9 @@
 
 Reads ``deploy/container/seccomp.json`` (the format of Docker and Podman) and loads it with libseccomp, as container runtimes do; what they add
 around it, no new privileges, no capabilities, another user, comes from ``setpriv``. With ``--data`` every file system is read-only first but for
-that folder, as ``read_only: true`` makes it; that needs a mount namespace of its own and the right to mount. ``NEEDED`` folders are made reachable
-for other users there, where one above them is closed (a checkout in root's home). Standard library only: it runs before anything of the platform. Prints one sentence and exits with 70 when it cannot do what it was asked.
+that folder, as ``read_only: true`` makes it; that needs a mount namespace of its own and the right to mount. ``NEEDED`` folders are made
+reachable for other users there, where one above them is closed (a checkout in root's home). Standard library only: it runs before anything of the
+platform. Prints one sentence and exits with 70 when it cannot do what it was asked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ CANNOT = 70
 
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
-_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}  # fmt: skip
+_OPERATORS = {
+    "SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4,
+    "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7,
+}  # fmt: skip
 #: mount_setattr(2); glibc before 2.36 has no function for it.
 _MOUNT_SETATTR, _AT_RECURSIVE, _RDONLY = 442, 0x8000, 1
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -46,7 +50,9 @@ def _library() -> Any:
     try:
         library = ctypes.CDLL(ctypes.util.find_library("seccomp") or "libseccomp.so.2", use_errno=True)
     except OSError:
-        raise CannotConfineError("libseccomp is missing: install it (on Debian: apt-get install libseccomp2).") from None
+        raise CannotConfineError(
+            "libseccomp is missing: install it (on Debian: apt-get install libseccomp2)."
+        ) from None
     library.seccomp_init.restype = ctypes.c_void_p
     for name in ("seccomp_load", "seccomp_release", "seccomp_rule_add_array"):
         getattr(library, name).argtypes = (ctypes.c_void_p,)
@@ -146,11 +152,11 @@ def main() -> None:
         if options[:1] == ["--data"]:
             # Mounts first, as root of the namespace; the rest of the way is taken as the user, by coming here again.
             readonly_but(Path(options[1]), [Path(word) for word in options[2:]])
-            os.execvp(command[0], command)
+            os.execvp(command[0], command)  # noqa: S606 - what it was asked to become
         unknown = load_filter(json.loads(PROFILE.read_text()))
         if unknown:
             print(f"unknown to this libseccomp, so refused: {', '.join(unknown)}", file=sys.stderr)
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - what it was asked to become
     except (CannotConfineError, OSError) as error:
         print(str(error), file=sys.stderr)
         raise SystemExit(CANNOT) from None

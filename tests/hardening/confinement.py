@@ -74,7 +74,7 @@ def ways() -> list[Confinement]:
         mounts = ("unshare", "--mount", "--propagation", "private", "--")
         return [
             Confinement("another user, all read-only", UID, True, mounts, user),
-            Confinement("another user", UID, False, (), user, "this machine lets root mount nothing: file systems stay writable, to that user's rights"),
+            Confinement("another user", UID, False, (), user, "root may mount nothing here: file systems stay writable, to that user's rights"),
             Confinement(
                 "root without capabilities", 0, False, (), _NO_CAPABILITIES,
                 "other users cannot read the checkout or its Python, and nothing can be mounted: the user stays root, without capabilities",

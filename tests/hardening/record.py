@@ -3,7 +3,7 @@
 Starts a platform of its own with every process under ``strace -c``, lives a client's life on it (registration, factor, upload, tokens, orders
 of the demo market, a stop), and prints for each call which processes made it, and which of them the profile does not have. Needs strace.
 
-With ``--confined`` nothing is traced: every process runs under the profile, without capabilities and new privileges, the same life is lived, and
+With ``--confined`` nothing is traced: every process runs under the profile, without new privileges, the same life is lived, and
 what the logs say of calls that were refused is printed; exit code 1 when there is any, or when the life could not be lived.
 """
 
@@ -37,8 +37,7 @@ def before(how: str, folder: Path, name: str) -> tuple[str, ...]:
     """What stands before a process's command; pids and signals stay the process's own (the tracer is a grandchild)."""
     if how == "--traced":
         return ("strace", "-D", "-f", "-q", "-c", "-o", str(folder / name))
-    capabilities = ("--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
-    return ("setpriv", *capabilities, "--no-new-privs", "--", sys.executable, confine_path, "--")
+    return ("setpriv", "--no-new-privs", "--", sys.executable, confine_path, "--")
 
 
 def launched(how: str, folder: Path) -> int:

@@ -195,7 +195,9 @@ def test_no_process_can_do_more_than_it_must(services: dict[str, Any]) -> None:
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert set(service["security_opt"]) == {"no-new-privileges:true", "seccomp=./seccomp.json"}, name
-        assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode", "userns_mode", "build"} & set(service), name
+        assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode", "userns_mode", "build"} & set(
+            service
+        ), name
         for mount in service["tmpfs"]:
             assert {"noexec", "nosuid", "nodev"} < set(mount.split(":")[1].split(",")), name
             assert "size=" in mount, name
@@ -205,7 +207,9 @@ def test_no_process_can_do_more_than_it_must(services: dict[str, Any]) -> None:
             assert target.startswith(DATA + "/") or mode == ["ro"], f"{name} may write to {target}"
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         for key, value in service["environment"].items():
-            assert not SECRET.search(key) or (key.endswith("_FILE") and str(value).startswith(("/run/secrets/", "/etc/brokerage/keys/"))), key
+            assert not SECRET.search(key) or (
+                key.endswith("_FILE") and str(value).startswith(("/run/secrets/", "/etc/brokerage/keys/"))
+            ), key
 
 
 def test_only_what_speaks_to_the_outside_can_reach_it(services: dict[str, Any]) -> None:
@@ -213,7 +217,9 @@ def test_only_what_speaks_to_the_outside_can_reach_it(services: dict[str, Any]) 
     assert networks["inside"]["internal"] is True
     assert {name for name, service in services.items() if "front" in service["networks"]} == {"web", "worker"}
     assert {name for name, service in services.items() if service.get("ports")} == {"web"}
-    assert {name for name, service in services.items() if any("journal" in volume for volume in service["volumes"])} == {"engine"}
+    assert {
+        name for name, service in services.items() if any("journal" in volume for volume in service["volumes"])
+    } == {"engine"}
 
 
 def unit_fields() -> dict[str, list[str]]:
@@ -235,7 +241,12 @@ def test_the_units_have_the_same_limits(services: dict[str, Any]) -> None:
     assert f"{unit['TimeoutStopSec']}s" == service["stop_grace_period"]
     assert service["restart"] == f"{unit['Restart']}:{unit['StartLimitBurst']}"
     assert unit["User"] != "root"
-    assert (unit["NoNewPrivileges"], unit["CapabilityBoundingSet"], unit["ProtectSystem"], unit["PrivateTmp"]) == ("yes", "", "strict", "yes")
+    assert (unit["NoNewPrivileges"], unit["CapabilityBoundingSet"], unit["ProtectSystem"], unit["PrivateTmp"]) == (
+        "yes",
+        "",
+        "strict",
+        "yes",
+    )
     assert unit["StateDirectory"] == "brokerage"
     for name, service in services.items():
         assert {key: service[key] for key in ("mem_limit", "pids_limit", "ulimits", "restart")} == {

@@ -11,7 +11,18 @@ from typing import Any
 from pypdf import PdfReader
 
 #: Doors to the outside; "open" is every file, by whatever way Python has.
-_DOORS = ("open", "os.listdir", "os.scandir", "socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.system", "urllib.", "http.client.")
+_DOORS = (
+    "open",
+    "os.listdir",
+    "os.scandir",
+    "socket.",
+    "subprocess.",
+    "os.exec",
+    "os.posix_spawn",
+    "os.system",
+    "urllib.",
+    "http.client.",
+)
 _guarding = False
 _seen: list[tuple[str, str]] = []
 _hooked: list[bool] = []
