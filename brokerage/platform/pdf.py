@@ -153,6 +153,9 @@ def _wrapped(text: object, font: str, size: float, width: float) -> list[str]:
                 cut = len(held) - 1
                 while cut > 1 and _measure(held[:cut], font, size) > width:
                     cut -= 1
+                # Better behind a mark than inside a word, where one is near.
+                mark = max(held.rfind(sign, cut // 2, cut) for sign in "._-/@:")
+                cut = mark + 1 if mark > 0 else cut
                 lines.append(held[:cut])
                 held = held[cut:]
         lines.append(held)
@@ -197,7 +200,7 @@ class _Layout:
 
     def section(self, section: Section) -> None:
         # A heading is not left alone at the foot of a page.
-        self.need(80)
+        self.need(110)
         self.y -= 18
         self.outline.append((section.title, len(self.pages) - 1, self.y + 16))
         self.lines(section.title, BOLD, 11.5)

@@ -70,7 +70,7 @@ def case_paper(case: KycCase, *, made_for: str, made_at: datetime) -> Document:
             Section("Screening", _hits(file)),
             Section("Risk", _risk(case)),
             Section("Documents", [_documents(file), Text("Their pictures are not part of this file.", soft=True)]),
-            Section("Decisions and steps", _decisions(file)),
+            *_decisions(file),
             Section("Audit trail", _acts(case)),
         ],
     )
@@ -95,7 +95,10 @@ def _case_rows(case: KycCase) -> list[tuple[str, str]]:
 
 def _answers(file: CaseFile) -> list[Section]:
     return [
-        Section(title, [Facts([(_word(name).capitalize(), _said(value)) for name, value in answer.items()])])
+        Section(
+            f"Client's answers: {title}",
+            [Facts([(_word(name).capitalize(), _said(value)) for name, value in answer.items()])],
+        )
         for title, answer in file.answers
     ]
 
@@ -185,7 +188,7 @@ def _documents(file: CaseFile) -> Table:
     )
 
 
-def _decisions(file: CaseFile) -> list[Text | Facts | Table]:
+def _decisions(file: CaseFile) -> list[Section]:
     names = _names(row.actor_id for row in file.transitions)
     steps = [
         (
@@ -207,9 +210,11 @@ def _decisions(file: CaseFile) -> list[Text | Facts | Table]:
     ]
     widths = (20, 24, 26, 30)
     return [
-        Table(("Time (UTC)", "Step", "By", "Reason"), steps, widths, nothing="Nothing yet."),
-        Text("Decisions that take two people", soft=True),
-        Table(("Time (UTC)", "Decision", "Proposed by, decided by", "Reason"), proposals, widths),
+        Section("Steps", [Table(("Time (UTC)", "Step", "By", "Reason"), steps, widths, nothing="Nothing yet.")]),
+        Section(
+            "Decisions that take two people",
+            [Table(("Time (UTC)", "Decision", "Proposed by, decided by", "Reason"), proposals, widths)],
+        ),
     ]
 
 
@@ -245,7 +250,7 @@ def _entries(rows: list[AuditEntry]) -> Table:
             )
             for row in rows
         ],
-        (8, 15, 21, 19, 21, 20),
+        (8, 13, 22, 19, 22, 20),
         frozenset({0}),
         "None in the trail yet: it follows within a second.",
     )
