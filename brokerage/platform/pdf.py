@@ -136,29 +136,39 @@ def _measure(text: str, font: str, size: float) -> float:
     return sum(widths.get(ord(letter), 500.0) for letter in text) * size / 1000
 
 
+def _fitting(word: str, font: str, size: float, width: float) -> int:
+    """How many letters of a word longer than the column go on one line; one at least. Rather up to a mark than into a word, where one is near."""
+    widths, room, cut = _letters()[font], width * 1000 / size, 0
+    for letter in word:
+        room -= widths.get(ord(letter), 500.0)
+        if room < 0:
+            break
+        cut += 1
+    mark = max(word.rfind(sign, cut // 2, cut) for sign in "._-/@:")
+    return mark + 1 if mark > 0 else max(cut, 1)
+
+
 def _wrapped(text: object, font: str, size: float, width: float) -> list[str]:
-    """The lines of a text in a column; a word longer than the column is cut."""
+    """The lines of a text in a column; a word longer than the column is cut. The time grows with the text and no faster."""
     lines: list[str] = []
+    blank = _measure(" ", font, size)
     for line in shown(text).split("\n"):
-        held = ""
+        held: list[str] = []
+        used = 0.0
         for word in line.split(" "):
-            trial = f"{held} {word}" if held else word
-            if _measure(trial, font, size) <= width:
-                held = trial
-                continue
-            if held:
-                lines.append(held)
-            held = word
-            while _measure(held, font, size) > width:
-                cut = len(held) - 1
-                while cut > 1 and _measure(held[:cut], font, size) > width:
-                    cut -= 1
-                # Better behind a mark than inside a word, where one is near.
-                mark = max(held.rfind(sign, cut // 2, cut) for sign in "._-/@:")
-                cut = mark + 1 if mark > 0 else cut
-                lines.append(held[:cut])
-                held = held[cut:]
-        lines.append(held)
+            long = _measure(word, font, size)
+            if held and used + blank + long > width:
+                lines.append(" ".join(held))
+                held, used = [], 0.0
+            start = 0
+            while long > width:
+                cut = _fitting(word[start : start + 1_000], font, size, width)
+                lines.append(word[start : start + cut])
+                long -= _measure(word[start : start + cut], font, size)
+                start += cut
+            used += long + (blank if held else 0)
+            held.append(word[start:])
+        lines.append(" ".join(held))
     return lines
 
 

@@ -147,6 +147,20 @@ def test_a_row_longer_than_a_page_goes_on_on_the_next() -> None:
     assert text.count("x") >= 5_000
 
 
+def test_a_word_without_end_takes_time_in_proportion() -> None:
+    """Each line once looked at all that was left, so the time grew with the square of the length."""
+    content = made(Table(("A", "B"), [("x", "y" * 100_000), ("W" * 300, "z")], (1, 99)))
+    text = text_of(content)
+    assert text.count("y") >= 100_000
+    assert text.count("W") == 300
+
+
+def test_a_word_is_rather_cut_behind_a_mark() -> None:
+    lines = text_of(made(Table(("A", "B"), [("kyc_decision.confirmed", "b")], (16, 84)))).splitlines()
+    assert "kyc_decision." in lines
+    assert "confirmed" in lines
+
+
 def test_an_empty_table_says_so_and_no_section_is_needed() -> None:
     assert "No hits." in text_of(made(Table(("A",), [], (1,), nothing="No hits.")))
     assert len(reader_of(pdf_make(Document("T", "", "", MADE, [])).content).pages) == 1
