@@ -47,6 +47,8 @@ class Config:
     var_dir: Path
     run_dir: Path
     log_dir: Path
+    #: Where collectstatic puts the files of the pages; in an image it is part of it.
+    static_root: Path
     journal_dir: Path
     engine_socket: str
     durability: str
@@ -153,13 +155,7 @@ def _staff_second_factor(environ: Mapping[str, str], *, demo: bool, env: str) ->
 
 def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
     """Read a secret from NAME or the file NAME_FILE; outside production derive a fixed local one."""
-    value = environ.get(name, "").strip()
-    path = environ.get(f"{name}_FILE", "").strip()
-    if not value and path:
-        try:
-            value = Path(path).read_text().strip()
-        except OSError as error:
-            raise ConfigError(f"{name}_FILE={path!r} cannot be read ({error.strerror}).") from error
+    value = _text_or_file(environ, name)
     if value:
         if env == "production" and len(value) < 32:
             raise ConfigError(f"{name} is too short for production: use at least 32 random characters.")
@@ -170,6 +166,17 @@ def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
         )
     # Local secrets need only be stable for this checkout, so that sessions outlive a restart.
     return hashlib.sha256(f"local {name} of {BASE_DIR}".encode()).hexdigest()
+
+
+def _text_or_file(environ: Mapping[str, str], name: str) -> str:
+    """Read NAME or, where only a file may hold it (a password is in it), the file NAME_FILE."""
+    value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+    if value or not path:
+        return value
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{name}_FILE={path!r} cannot be read ({error.strerror}).") from error
 
 
 def _given(environ: Mapping[str, str], name: str) -> bool:
@@ -208,8 +215,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
     if durability not in {"fdatasync", "os"}:
         raise ConfigError(f"DURABILITY={durability!r} is unknown: use fdatasync (safe) or os (page cache only).")
     base_url = _text(environ, "BASE_URL", f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}")  # noqa: S104
-    database_url = _text(environ, "DATABASE_URL", "")
-    redis_url = _text(environ, "REDIS_URL", "")
+    database_url = _text_or_file(environ, "DATABASE_URL")
+    redis_url = _text_or_file(environ, "REDIS_URL")
     if env == "production" and not (database_url and redis_url):
         raise ConfigError("DATABASE_URL and REDIS_URL must be set in production.")
     secret_key = _secret(environ, "SECRET_KEY", env)
@@ -236,6 +243,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         var_dir=var_dir,
         run_dir=run_dir,
         log_dir=var_dir / "log",
+        static_root=Path(_text(environ, "STATIC_ROOT", str(var_dir / "static"))).resolve(),
         journal_dir=Path(_text(environ, "JOURNAL_DIR", str(var_dir / "journal"))).resolve(),
         engine_socket=_socket_path(Path(_text(environ, "ENGINE_SOCKET", str(run_dir / "engine.sock")))),
         durability=durability,

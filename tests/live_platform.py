@@ -24,8 +24,15 @@ class LivePlatform:
     """Context manager: started and answering inside, stopped and removed after it (unless ``keep``)."""
 
     def __init__(
-        self, *, demo_rate: int = 40, keep: bool = False, rate_scale: int = 1000, more: dict[str, str] | None = None
+        self,
+        *,
+        demo_rate: int = 40,
+        keep: bool = False,
+        rate_scale: int = 1000,
+        more: dict[str, str] | None = None,
+        command: tuple[str, ...] = (sys.executable, "-m", "brokerage.launch"),
     ) -> None:
+        self.command = command
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.keep = keep
@@ -47,7 +54,7 @@ class LivePlatform:
     def __enter__(self) -> LivePlatform:
         log = (self.var / "launch.log").open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "brokerage.launch"],
+            self.command,
             cwd=ROOT,
             env=self._launch_environment,
             stdout=log,

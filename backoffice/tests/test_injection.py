@@ -6,6 +6,7 @@ import html
 import io
 import logging
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.core import mail
@@ -18,7 +19,13 @@ from backoffice.services.access import break_glass_begin
 from backoffice.services.approvals import approval_request
 from backoffice.tasks import mail_emergency_role
 from backoffice.tests.factories import browser, client_account, staff
+from brokerage.platform.audit import record
 from brokerage.platform.middleware import LineFormatter, RequestIdFilter
+from brokerage.platform.pdf import shown
+from brokerage.platform.tests.pdf_reader import names_in, squeezed, text_of
+from compliance.audit.recorder import Recorder
+from compliance.models import AuditEntry, KycTransition
+from compliance.services.kyc import case_open
 from marketdata.services.seed import reference_seed
 
 pytestmark = pytest.mark.django_db
@@ -126,6 +133,42 @@ def reason_is_text(payload: str, desk: Client) -> None:
         assert message.content_subtype == "plain"
         assert not message.alternatives
         assert taken.reason in message.body
+
+
+def test_names_notes_and_reasons_are_text_in_documents(settings: Any) -> None:
+    """PDF: read with another library; what it cannot print or one cannot see stands there as its number."""
+    settings.API_RATE_SCALE = 100
+    officer = staff(COMPLIANCE, superuser=True)
+    desk = browser(officer)
+    for payload in PAYLOADS:
+        account = client_account(payload)
+        assert account.owner is not None
+        case = case_open(user=account.owner)
+        KycTransition.objects.create(
+            case=case,
+            from_state="draft",
+            to_state="review",
+            actor_type="staff",
+            actor_id=str(officer.pk),
+            reason_code="officer",
+            note=payload,
+        )
+        record(
+            "client.noted", object_type="note", object_id=payload, subject="", after={payload: payload}, reason=payload
+        )
+        Recorder().drain()
+        entry = AuditEntry.objects.filter(action="client.noted").order_by("-seq")[:1].get()
+        for path, least in (
+            (f"/compliance/kyc/{case.pk}/file.pdf", 3), (f"/compliance/audit/{entry.seq}/record.pdf", 4),
+            (f"/compliance/audit/search.pdf?{urlencode({'object_id': payload})}", 2),
+        ):  # fmt: skip
+            answer = desk.get(path)
+            assert answer.status_code == 200, (path, answer.content[:300])
+            text = squeezed(text_of(answer.content))
+            assert text.count(squeezed(shown(payload))) >= least, (path, payload)
+            assert not names_in(answer.content) & {"/Annots", "/URI", "/JavaScript", "/JS", "/Launch", "/XObject"}
+            for sign in EVALUATED:
+                assert sign not in text, (path, sign)
 
 
 def test_a_name_cannot_add_headers_to_a_mail() -> None:

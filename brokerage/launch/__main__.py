@@ -1,6 +1,7 @@
 """``python -m brokerage.launch``: run the platform (``--only engine,web``); ``status`` and ``stop`` of the running one.
 
-``remove`` deletes its data; ``exec web`` becomes that one process (for systemd: see ``deploy/systemd``).
+``remove`` deletes its data; ``exec web`` becomes that one process and ``probe web`` asks it whether it does its work (for systemd and
+containers: see ``deploy``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from brokerage.config import BASE_DIR, Config, ConfigError, get_config
 from brokerage.launch.account import is_alive
 from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
+from brokerage.launch.probe import probe
 from brokerage.launch.processes import process_table
 from brokerage.launch.supervisor import LaunchError, Supervisor
 
@@ -90,8 +92,10 @@ def _exec(config: Config, name: str) -> int:
 def main() -> int:
     """Parse the command line and do it; problems become one sentence and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m brokerage.launch", description=__doc__)
-    parser.add_argument("action", nargs="?", choices=("run", "status", "stop", "remove", "exec"), default="run")
-    parser.add_argument("name", nargs="?", default="", help="the process, for exec")
+    parser.add_argument(
+        "action", nargs="?", choices=("run", "status", "stop", "remove", "exec", "probe"), default="run"
+    )
+    parser.add_argument("name", nargs="?", default="", help="the process, for exec and probe")
     parser.add_argument("--only", default="", help="comma separated process names")
     arguments = parser.parse_args()
     try:
@@ -100,6 +104,8 @@ def main() -> int:
             return Supervisor(config, only=tuple(name for name in arguments.only.split(",") if name)).run()
         if arguments.action == "exec":
             return _exec(config, arguments.name)
+        if arguments.action == "probe":
+            return probe(config, arguments.name)
         return {"status": _status, "stop": _stop, "remove": _remove}[arguments.action](config)
     except (ConfigError, LaunchError, EmbeddedError) as error:
         print(f"\n{error}", file=sys.stderr)

@@ -208,14 +208,17 @@ PAGES: dict[str, Row] = {
     # Compliance officers
     "kyc-queue": {"GET": _OFFICER},
     "kyc-case": {"GET": _OFFICER},
+    "kyc-file": {"GET": _OFFICER},
     "kyc-decide": {"POST": _OFFICER},
     "kyc-hit": {"POST": _OFFICER},
     "kyc-proposal": {"POST": _OFFICER},
     "audit-search": {"GET": _AUDITOR},
     "audit-csv": {"GET": _AUDITOR},
+    "audit-pdf": {"GET": _AUDITOR},
     "audit-proofs": {"GET": _AUDITOR},
     "audit-entry": {"GET": _AUDITOR},
     "audit-proof": {"GET": _AUDITOR},
+    "audit-record-pdf": {"GET": _AUDITOR},
     # The desk
     "desk": {"GET": staff()},
     "desk-clients": {"GET": staff("backoffice.view_clients")},

@@ -204,7 +204,7 @@ USE_I18N = False
 
 NODE_MODULES = BASE_DIR / "node_modules"
 STATIC_URL = "/static/"
-STATIC_ROOT = CONFIG.var_dir / "static"
+STATIC_ROOT = CONFIG.static_root
 if not CONFIG.production:
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # nothing is collected here, but whitenoise wants the folder
 STATICFILES_DIRS = [

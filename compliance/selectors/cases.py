@@ -70,7 +70,7 @@ def case_file(case: KycCase) -> CaseFile:
         answers,
         list(case.documents.exclude(state__in=("replaced", "infected"))[:20]),
         list(case.checks.filter(check_round=case.check_round)),
-        list(case.hits.all()[:50]),
+        list(case.hits.select_related("decided_by")[:50]),
         list(case.proposals.select_related("maker", "checker")[:20]),
         list(case.transitions.all()[:50]),
         list(case.liveness.all()[:10]),

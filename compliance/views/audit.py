@@ -10,10 +10,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api import Page
 from brokerage.platform.audit import record
+from brokerage.platform.pdf import pdf_make, pdf_response
 from brokerage.platform.reporting import csv_response
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
@@ -21,11 +23,14 @@ from compliance.forms import AuditFilterForm
 from compliance.models import AuditCheckpoint, AuditEntry
 from compliance.selectors import audit
 from compliance.selectors.audit_proof import entry_checks, inclusion_get, proofs_for
+from compliance.selectors.papers import record_paper, trail_paper
 
 ROWS = 50
 #: Most rows of one download; the filters choose which. Proofs cost a walk in the tree each.
 CSV_MAX = 50_000
 PROOFS_MAX = 10_000
+#: A document is laid out in one go, about two milliseconds a row.
+PDF_MAX = 1_000
 CURSOR = Page("audit-page", 1)
 HEADER = (
     "seq", "time", "actor_type", "actor", "on_behalf_of", "action", "object_type", "object_id", "subject", "request_id", "entry_hash",
@@ -88,6 +93,7 @@ def search(request: HttpRequest) -> HttpResponse:
         "query": first,
         "csv_max": CSV_MAX,
         "proofs_max": PROOFS_MAX,
+        "pdf_max": PDF_MAX,
         "next_url": f"?{query.urlencode()}" if more else "",
         "first_url": f"?{first}",
         "is_later_page": later,
@@ -134,6 +140,21 @@ def proof(request: HttpRequest, seq: int) -> HttpResponse:
     return answer
 
 
+def _made_for(request: HttpRequest) -> dict[str, Any]:
+    """For whom and when a document is made; a session's user always has an address."""
+    return {"made_for": str(getattr(request.user, "email", "")), "made_at": utc_now()}
+
+
+@refusing_page
+@require_safe
+def entry_paper(request: HttpRequest, seq: int) -> HttpResponse:
+    """One record with its checks and its proof as PDF."""
+    throttle_demand("download", str(request.user.pk))
+    made = pdf_make(record_paper(audit.entry_get(seq), **_made_for(request)))
+    record("audit_entry.exported", object_type="audit_entry", object_id=seq, after=made.named())
+    return pdf_response(f"audit-{seq}.pdf", made)
+
+
 def _download(request: HttpRequest, form: str) -> Any:
     throttle_demand("download", str(request.user.pk))
     filters = _demand_filters(request)
@@ -148,6 +169,18 @@ def table(request: HttpRequest) -> HttpResponseBase:
     found = _download(request, "csv")
     rows = (list(audit.entry_row(row).values()) for row in audit.entries_walk(found, CSV_MAX))
     return csv_response("audit.csv", HEADER, rows, HEADER[2:])
+
+
+@refusing_page
+@require_safe
+def paper(request: HttpRequest) -> HttpResponse:
+    """What was found as PDF, with the checkpoint it is proved against; sealed parts are not in it."""
+    throttle_demand("download", str(request.user.pk))
+    form = _demand_filters(request)
+    filters, rows = _filters(form), list(audit.entries_walk(_found(form), PDF_MAX))
+    made = pdf_make(trail_paper(rows, filters=filters, most=PDF_MAX, **_made_for(request)))
+    record("audit.exported", object_type="audit_entry", object_id="search", after={**made.named(), **filters})
+    return pdf_response("audit.pdf", made)
 
 
 @refusing_page

@@ -1,4 +1,4 @@
-"""The compliance officers' pages: the queue, a case, its decision, its screening hits, decisions that wait for a second person."""
+"""The compliance officers' pages: the queue, a case and its file, its decision, its screening hits, decisions that wait for a second person."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.platform.audit import record
+from brokerage.platform.pdf import pdf_make, pdf_response
 from brokerage.platform.problems import refusal_text
+from brokerage.platform.throttling import throttle_demand
+from brokerage.platform.web import refusing_page
 from compliance.models import KycCase, KycProposal, ScreeningHit
 from compliance.selectors.cases import VIEWS, case_file, queue_of
 from compliance.selectors.checklist import BY_NAME, steps_for
+from compliance.selectors.papers import case_paper
 from compliance.services.documents import link_make
 from compliance.services.kyc import DECISIONS, case_decide, last_refuser, needs_two, proposal_close
 from compliance.services.sanctions import hit_decide
@@ -74,6 +79,18 @@ def case(request: HttpRequest, case_id: UUID) -> HttpResponse:
         "own": found.person.pk == request.user.pk,
     }
     return render(request, "compliance/kyc_case.html", context)
+
+
+@refusing_page
+@never_cache
+@require_safe
+def paper(request: HttpRequest, case_id: UUID) -> HttpResponse:
+    """The case's file as PDF; who took it and which file it was is recorded."""
+    throttle_demand("download", str(request.user.pk))
+    found = get_object_or_404(KycCase.objects.select_related("user", "account__owner"), pk=case_id)
+    made = pdf_make(case_paper(found, made_for=str(getattr(request.user, "email", "")), made_at=utc_now()))
+    record("kyc_case.exported", object_type="kyc_case", object_id=found.pk, after=made.named())
+    return pdf_response(f"kyc-{found.pk}.pdf", made)
 
 
 def _done(request: HttpRequest, case_id: Any, act: Callable[[], str]) -> HttpResponse:

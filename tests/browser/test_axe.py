@@ -44,7 +44,7 @@ LOOKS = [(scheme, size["width"]) for scheme in ("light", "dark") for size in (DE
 NOT_PAGES = {
     "schema", "health-live", "health-ready", "version", "jwks", "proof-verifier", "embed-session", "embed-data", "onboarding-status",
     "styleguide", "kyc-document", "export-file", "desk-access-review", "passkey-use-options", "passkey-register-options",
-    "entity-status", "audit-csv", "audit-proofs", "audit-proof",
+    "entity-status", "audit-csv", "audit-proofs", "audit-proof", "audit-pdf", "audit-record-pdf", "kyc-file",
 }  # fmt: skip
 #: They answer forms (POST) and lead elsewhere.
 FORMS = {

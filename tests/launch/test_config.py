@@ -1,5 +1,7 @@
 """The environment becomes a typed configuration, or one sentence that names the variable."""
 
+from pathlib import Path
+
 import pytest
 
 from brokerage.config import SOCKET_PATH_MAX, ConfigError, load_config
@@ -57,6 +59,7 @@ def test_defaults_are_those_of_a_local_demo() -> None:
             },
             "KEYRING_FILE",
         ),
+        ("database file missing", {"DATABASE_URL_FILE": "/nonexistent/url"}, "DATABASE_URL_FILE"),
         ("secret file missing", {"SECRET_KEY_FILE": "/nonexistent/key"}, "SECRET_KEY_FILE"),
     ],
 )
@@ -75,3 +78,20 @@ def test_secrets_come_from_files(tmp_path) -> None:
     path = tmp_path / "key"
     path.write_text("k" * 50 + "\n")
     assert load_config({"SECRET_KEY_FILE": str(path)}).secret_key == "k" * 50
+
+
+def test_addresses_with_passwords_may_be_in_files(tmp_path: Path) -> None:
+    (tmp_path / "database").write_text("postgresql://web:secret@db/brokerage\n")
+    (tmp_path / "valkey").write_text("redis://:secret@valkey:6379/0\n")
+    files = {"DATABASE_URL_FILE": str(tmp_path / "database"), "REDIS_URL_FILE": str(tmp_path / "valkey")}
+    config = load_config(files)
+    assert (config.database_url, config.redis_url) == (
+        "postgresql://web:secret@db/brokerage",
+        "redis://:secret@valkey:6379/0",
+    )
+    assert load_config({**files, "REDIS_URL": "redis://here"}).redis_url == "redis://here"
+
+
+def test_static_files_may_lie_outside_the_data_folder() -> None:
+    assert load_config({"STATIC_ROOT": "/srv/static"}).static_root == Path("/srv/static")
+    assert load_config({"BROKERAGE_VAR": "/data"}).static_root == Path("/data/static")
