@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from django.http import HttpResponse
@@ -31,8 +31,9 @@ from reportlab.pdfgen.canvas import Canvas
 rl_config.trustedSchemes = []
 rl_config.trustedHosts = []
 
-_FONTS = Path(__file__).parent / "fonts"
-REGULAR, BOLD = "Roboto", "Roboto-Bold"
+#: Source Sans Pro, from the package of that name: Latin, Greek and Cyrillic letters.
+_FONTS = files("font_source_sans_pro") / "files"
+REGULAR, BOLD = "SourceSansPro-Regular", "SourceSansPro-Bold"
 _WIDTH, _HEIGHT = A4
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, _WIDTH - 48.0, _HEIGHT - 62.0, 62.0
 _INK, _SOFT, _FAINT, _LINE = (0.06, 0.08, 0.11), (0.27, 0.31, 0.37), (0.36, 0.41, 0.47), (0.80, 0.83, 0.88)
@@ -108,7 +109,7 @@ def _letters() -> dict[str, dict[int, float]]:
     """Font -> character -> width in thousandths; the fonts are known to reportlab after this."""
     found = {}
     for name in (REGULAR, BOLD):
-        font = TTFont(name, str(_FONTS / f"{name if name == BOLD else 'Roboto-Regular'}.ttf"))
+        font = TTFont(name, str(_FONTS / f"{name}.ttf"))
         pdfmetrics.registerFont(font)
         found[name] = dict(font.face.charWidths)
     return found

@@ -175,7 +175,7 @@ def test_the_file_says_what_it_is() -> None:
     assert root["/ViewerPreferences"]["/DisplayDocTitle"]  # type: ignore[index]
     assert [entry.title for entry in reader.outline] == ["Part"]  # type: ignore[union-attr]
     fonts = {font["/BaseFont"] for font in (f.get_object() for f in reader.pages[0]["/Resources"]["/Font"].values())}  # type: ignore[index]
-    assert all("Roboto" in name for name in fonts if "Helvetica" not in name)
+    assert all("SourceSans" in name for name in fonts if "Helvetica" not in name)
 
 
 def test_a_download_is_an_attachment() -> None:
