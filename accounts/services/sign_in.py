@@ -18,6 +18,7 @@ from accounts.models import LoginEvent, User
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.selectors.sessions import SESSION_ID
 from accounts.services.devices import device_note, device_place
+from accounts.services.registration import first_account_open
 from accounts.services.second_factor import code_verify
 from accounts.services.security import user_unfreeze
 from accounts.services.sessions import login_event_note, session_begin, session_end
@@ -74,6 +75,7 @@ def _mark(user: User) -> str:
 def sign_in_complete(request: HttpRequest, user: User, *, method: str, device: Device | None = None) -> None:
     """Begin the session: a new session id, its row, the history, the browser. ``device`` is the second factor that was used."""
     frozen_demand(request, user, second_factor=device is not None)
+    first_account_open(user)
     request.session.pop(PENDING, None)
     login(request, user, backend=BACKEND)
     proof_set(request, method=method, strong=device is not None)

@@ -53,8 +53,8 @@ def test_registering_opens_a_user_and_an_account() -> None:
     assert answer.status_code == 202, answer.content
     user = User.objects.get(email="new@example.test")
     assert user.country == "DE"
-    assert TradingAccount.objects.get(owner=user).status == "pending"
     assert call("POST", "auth/token", {"email": body["email"], "password": PASSWORD}).status_code == 200
+    assert TradingAccount.objects.get(owner=user).status == "pending"
 
 
 def test_a_known_address_gets_the_same_answer(user: User) -> None:
