@@ -5,10 +5,12 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.hashers import check_password, identify_hasher, make_password
+from django.contrib.auth.password_validation import validate_password
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.test import Client
 
+from accounts.house_words import leans_on_house
 from accounts.models import Deposit, TradingAccount, TradingAccountMember, User
 from accounts.services.funding import deposit_confirm
 from accounts.services.registration import first_account_open, user_register
@@ -53,12 +55,38 @@ def test_a_known_address_changes_nothing(again: str) -> None:
 
 @pytest.mark.parametrize(
     ("_case", "password"),
-    [("short", "aB3-x"), ("common", "password1234"), ("digits", "9482716350"), ("like the address", "newexample")],
-)
+    [
+        ("short", "aB3-x"),
+        ("common", "password1234"),
+        ("digits in a row", "1234567890"),
+        ("words of the house", "Brokerage-BTC-1"),
+        ("like the address", "newexample"),
+    ],
+)  # fmt: skip
 def test_weak_passwords_are_refused_before_the_address_is_looked_at(_case: str, password: str) -> None:
     with pytest.raises(ValidationError):
         user_register(email="newexample@example.test", password=password)
     assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("password", ["948271635072", "    twelve blanks    ", "только буквы", "aaabbbcccddde"])
+def test_no_kind_of_character_is_asked_for(password: str) -> None:
+    validate_password(password, User(email="newexample@example.test"))
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [
+        ("brokerage2026!", True), ("Br0k3rage-2026", True), ("bitcoin_ETH_sol", True), ("BrokerageTrading1", True),
+        ("localhost-12345", True), ("internationalbusinessmachines", True), ("tradertrader", True),
+        ("Brokerage Horse 77", False), ("absolutely-dashed", False), ("a market of quiet violins", False),
+    ],
+)  # fmt: skip
+def test_passwords_made_of_words_of_the_house_are_refused(password: str, refused: bool) -> None:
+    assert leans_on_house(password) is refused
+    if refused:
+        with pytest.raises(ValidationError):
+            validate_password(password, User(email="newexample@example.test"))
 
 
 def test_core_numbers_are_dense() -> None:
