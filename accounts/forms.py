@@ -12,6 +12,7 @@ from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
+from accounts.services.second_factor import CODE_MAX
 from brokerage.platform.policy_rules import READ, TRADE, WITHDRAW
 
 SYSTEM_COUNTRIES = Path("/usr/share/zoneinfo/iso3166.tab")
@@ -162,7 +163,7 @@ class CodeForm(PortalForm):
     """A code of the authenticator, or a recovery code."""
 
     code = forms.CharField(
-        max_length=16,
+        max_length=CODE_MAX,
         label="Code",
         help_text="Six digits of your authenticator, or one of your recovery codes.",
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "text", "autofocus": True}),

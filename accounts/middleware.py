@@ -14,10 +14,12 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 
+from accounts.selectors.factors import second_factor_enrolled
 from accounts.selectors.sessions import SESSION_ID, session_state, sessions_forget
 from accounts.services.sessions import SEEN_EVERY, session_begin, session_seen
 from accounts.services.step_up import step_up_required
@@ -25,7 +27,7 @@ from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.policy import REST, ROUTES
-from brokerage.platform.policy_doors import staff_demand
+from brokerage.platform.policy_doors import factor_missing, staff_demand
 from brokerage.platform.policy_rules import ANYBODY, NOBODY, NONE, STAFF, Rule, method_of
 from brokerage.platform.throttling import client_address
 from brokerage.platform.web import refused
@@ -36,6 +38,15 @@ DEVICE_COOKIE_S = 365 * 86_400
 #: and shall not keep what a script might put there. Not the cookies: Django has deleted the session's, the others are settings and the mark
 #: by which a browser is known again, and they would go for every host below ours.
 CLEAR_SITE_DATA = '"cache", "storage"'
+
+
+def _to_second_factor(request: HttpRequest) -> HttpResponse:
+    if request.method not in ("GET", "HEAD"):
+        raise RejectedError(RejectCode.SECOND_FACTOR_NEEDED)
+    if second_factor_enrolled(request.user.pk):
+        return HttpResponseRedirect(f"{reverse('step-up')}?{urlencode({'next': request.get_full_path()})}")
+    messages.info(request, "Everybody here needs a second factor. Set up an authenticator, or a passkey, to go on.")
+    return HttpResponseRedirect(reverse("totp"))
 
 
 class UserSessionMiddleware:
@@ -118,6 +129,8 @@ class PolicyMiddleware:
 
     @staticmethod
     def _turned_away(request: HttpRequest, rule: Rule) -> HttpResponse | None:
+        if factor_missing(request, rule):
+            return _to_second_factor(request)
         if rule.who == ANYBODY:
             return None
         user = request.user

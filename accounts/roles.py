@@ -30,7 +30,8 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         SUPPORT: frozenset(
             (*_MARKETS, *_ACCOUNTS, *_CLIENTS, *_EVERY_CLIENT, "accounts.view_user", "trading.view_order",
-             "trading.view_execution", "accounts.view_deposit", "accounts.view_withdrawal", "backoffice.view_as_client")
+             "trading.view_execution", "accounts.view_deposit", "accounts.view_withdrawal", "backoffice.view_as_client",
+             "backoffice.request_factor_reset")
         ),
         DEALER: frozenset((*_MARKETS, *_TRADES, *_ACCOUNTS, *_CLIENTS, "backoffice.request_account")),
         SENIOR_DEALER: frozenset(
@@ -44,7 +45,7 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         COMPLIANCE: frozenset(
             (*_MARKETS, *_TRADES, *_ACCOUNTS, *_MONEY, *_CLIENTS, *_EVERY_CLIENT, "accounts.view_user",
              "backoffice.request_account", "backoffice.approve_account", "backoffice.approve_role",
-             "backoffice.review_access", "backoffice.view_breakglass", "backoffice.view_rolegrant",
+             "backoffice.approve_factor_reset", "backoffice.review_access", "backoffice.view_breakglass", "backoffice.view_rolegrant",
              "backoffice.view_viewas", "backoffice.view_as_client", "backoffice.break_glass", "compliance.decide_kyc",
              "compliance.view_kyccase", "compliance.view_auditentry", "accounts.view_changerequest",
              "accounts.decide_changerequest")

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import shared_task
 from django.core.mail import send_mail
+from django.db import transaction
 
 from accounts.models import Invitation, LoginEvent, MailToken, User
 from accounts.models.security import browser_name
@@ -34,17 +35,23 @@ def _send(subject: str, text: str, email: str) -> None:
     send_mail(subject, text.rstrip() + FOOT, None, [email])
 
 
-@shared_task(name="accounts.tasks.mail_welcome", **MAIL)
-def mail_welcome(user_id: str) -> None:
-    """Welcome a new user and ask to confirm the address."""
+@shared_task(name="accounts.tasks.mail_registered", **MAIL)
+def mail_registered(user_id: str, known: bool) -> None:
+    """Welcome a new user and ask to confirm the address; tell a known one that somebody registered again. Both cost the same."""
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return
-    token = mail_token_make(user=user, purpose=MailToken.Purpose.CONFIRM_EMAIL, data={"email": user.email})
+    with transaction.atomic():
+        here = transaction.savepoint()
+        token = mail_token_make(user=user, purpose=MailToken.Purpose.CONFIRM_EMAIL, data={"email": user.email})
+        (transaction.savepoint_rollback if known else transaction.savepoint_commit)(here)
+    if known:
+        mail_known_address(user.email)
+        return
     _send(
-        "Your account is open",
-        f"Hello {_name(user)},\n\nyour account is open. Please confirm this address within three days:\n\n"
-        f"{_link(f'/confirm/{token}')}\n\nSign in at {_link('/signin')} to begin.",
+        "Welcome",
+        f"Hello {_name(user)},\n\nyou are registered. Please confirm this address within three days:\n\n"
+        f"{_link(f'/confirm/{token}')}\n\nYour account is opened when you sign in for the first time: {_link('/signin')}.",
         user.email,
     )
 

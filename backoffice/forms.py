@@ -7,6 +7,7 @@ from django import forms
 from accounts.forms import PortalForm
 from accounts.roles import NEVER_IN_EMERGENCY, ROLES
 from backoffice.services.access import EMERGENCY_MINUTES_MAX
+from backoffice.services.approval_kinds import EVIDENCE_MIN, FactorReset
 from backoffice.services.staff import REASON_MAX, REASON_MIN
 from backoffice.services.view_as import MINUTES_MAX
 
@@ -49,6 +50,19 @@ class LimitsForm(PortalForm):
 
     max_open_orders = forms.CharField(max_length=6, label="Open orders at most", initial="200")
     max_order_value = forms.CharField(max_length=32, label="Value of one order at most")
+    reason = _reason()
+
+
+class FactorResetForm(PortalForm):
+    """A client has lost every second factor and the recovery codes."""
+
+    proof = forms.ChoiceField(choices=list(FactorReset.proofs.items()), label="How the client proved who they are")
+    evidence = forms.CharField(
+        min_length=EVIDENCE_MIN,
+        max_length=64,
+        label="Evidence",
+        help_text="Where it is kept: recording, copy or file number. No personal data.",
+    )
     reason = _reason()
 
 

@@ -68,6 +68,8 @@ class Config:
     staff_networks: tuple[str, ...]
     #: Staff need a second factor. Only the demo may do without.
     staff_second_factor: bool
+    #: Every user needs a second factor, not only staff.
+    client_second_factor: bool
     oidc_file: Path | None
     audit_dir: Path
     audit_copy_dir: Path | None
@@ -262,6 +264,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         kyc_secret=_secret(environ, "KYC_SECRET", env) if not production or _given(environ, "KYC_SECRET") else "",
         admin_path=_admin_path(environ),
         staff_networks=_networks(environ, "STAFF_NETWORKS"),
+        client_second_factor=_flag(environ, "CLIENT_SECOND_FACTOR", not demo),
         staff_second_factor=_staff_second_factor(environ, demo=demo, env=env),
         # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
         oidc_file=Path(oidc).resolve() if (oidc := _text(environ, "OIDC_FILE", "")) else None,

@@ -28,6 +28,7 @@ class OidcProvider:
         self.headers = {"kid": "k1"}
         self.algorithm = "RS256"
         self.deny = False
+        self.metadata: dict[str, Any] = {}
         self.with_id_token = True
         self._codes: dict[str, dict[str, str]] = {}
         provider = self
@@ -83,6 +84,7 @@ class OidcProvider:
             "userinfo_endpoint": f"{self.url}/userinfo",
             "jwks_uri": f"{self.url}/keys",
             "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            **self.metadata,
         }
 
     def keys(self) -> dict[str, Any]:

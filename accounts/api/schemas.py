@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.forms import country_codes
+from accounts.services.second_factor import CODE_MAX
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api_fields import StrictSerializer, StrictText
@@ -46,7 +47,7 @@ class TokenBody(StrictSerializer):
     email = StrictText(max_length=254)
     password = StrictText(max_length=128, trim_whitespace=False, write_only=True)
     code = StrictText(
-        max_length=16,
+        max_length=CODE_MAX,
         required=False,
         write_only=True,
         help_text="Authenticator or recovery code; needed once one is set up.",

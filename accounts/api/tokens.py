@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
+from accounts.services.registration import first_account_open
 from accounts.services.sign_in import program_sign_in_demand
 from accounts.services.token_families import family_begin
 from brokerage.kernel.rejects import RejectCode
@@ -28,5 +29,6 @@ def tokens_issue(request: HttpRequest, *, email: str, password: str, name: str =
 
 def tokens_for(request: HttpRequest, user: Any, *, name: str = "") -> dict[str, Any]:
     """Tokens for a user who proved who they are."""
+    first_account_open(user)
     agent = "".join(letter for letter in request.headers.get("User-Agent", "") if letter.isprintable())
     return family_begin(user=user, name=name, agent=agent, address=client_address(request))

@@ -57,6 +57,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     frozen_at = models.DateTimeField(null=True, blank=True, help_text="Sign-in and payouts are refused since then")
     frozen_reason = models.CharField(max_length=120, blank=True, default="")
     payouts_frozen_until = models.DateTimeField(null=True, blank=True, help_text="After a change of credentials")
+    account_due = models.BooleanField(
+        default=False, help_text="Registered and not signed in yet: the account is opened at the first sign-in"
+    )
     settings_locked_at = models.DateTimeField(null=True, blank=True)
     settings_unlock_at = models.DateTimeField(null=True, blank=True, help_text="When a wish to unlock takes effect")
 

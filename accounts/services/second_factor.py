@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from django.db import transaction
 from django_otp.oath import hotp
 
-from accounts.models import RecoveryCode, TotpDevice, User
+from accounts.models import Passkey, RecoveryCode, TotpDevice, User
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.services.lockout import Place, lockout_clear, lockout_demand, lockout_fail
 from accounts.services.security import credentials_changed, settings_demand
@@ -24,12 +25,18 @@ from brokerage.platform.crypto import seal, unseal
 
 TABLE = "accounts_totpdevice"
 STEP_S = 30
-#: Steps a clock may be off, either way.
-TOLERANCE = 1
 CODES = 10
 #: Without 0, O, 1, I and L.
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-CODE_LENGTH = 10
+#: 118 bits: so much that a fast digest of a stolen table cannot be tried through.
+CODE_LENGTH = 24
+#: Codes made before had 49 bits; they work until they are used or new ones are made.
+OLD_CODE_LENGTH = 10
+CODE_GROUP = 6
+#: What is read of a code that was sent: groups apart, and some room for blanks.
+CODE_MAX = 32
+#: After staff removed the factors: time for the owner to object if it was not them.
+RESET_FREEZE = timedelta(days=7)
 #: Wrong codes for one user from all places, in the window of the lockout.
 USER_MAX = 30
 
@@ -102,6 +109,25 @@ def factors_tidy(user: User) -> None:
         RecoveryCode.objects.filter(user=user).delete()
 
 
+def factors_reset(*, user: User) -> None:
+    """Remove every second factor of somebody who has lost them; 2038 for a user without any. Payouts are frozen for RESET_FREEZE.
+
+    For staff, of whom one saw who it is and another agreed. Settings that are locked do not stand in the way: who lost the factor
+    cannot unlock them.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        if not second_factor_enrolled(user.pk):
+            raise RejectedError(RejectCode.FACTOR_NOT_USABLE, "There is no second factor to remove.")
+        TotpDevice.objects.filter(user=user).delete()
+        Passkey.objects.filter(user=user).delete()
+        RecoveryCode.objects.filter(user=user).delete()
+        credentials_changed(
+            user=user, what="our staff removed your second factors, because they were told that you lost them", action="factor.reset",
+            payout_freeze=RESET_FREEZE,
+        )  # fmt: skip
+
+
 def recovery_codes_make(*, user: User, keep_session: Any = None) -> list[str]:
     """Ten new codes; older ones stop working. 2035 for a user without a second factor."""
     settings_demand(user)
@@ -137,11 +163,11 @@ def _totp_spend(device: TotpDevice, code: str) -> bool:
     if len(digits) != 6 or not digits.isascii() or not digits.isdigit():
         return False
     key, now = _key(device), SYSTEM_CLOCK.now_ns() // NS_PER_S // STEP_S
-    for step in range(now - TOLERANCE, now + TOLERANCE + 1):
-        if hmac.compare_digest(f"{hotp(key, step):06d}", digits):
-            # Each step once, also for two requests at the same moment.
-            return bool(TotpDevice.objects.filter(pk=device.pk, last_step__lt=step).update(last_step=step))
-    return False
+    # Only the step of this moment: a code lives 30 seconds.
+    if not hmac.compare_digest(f"{hotp(key, now):06d}", digits):
+        return False
+    # Each step once, also for two requests at the same moment.
+    return bool(TotpDevice.objects.filter(pk=device.pk, last_step__lt=now).update(last_step=now))
 
 
 def _recovery_digest(user: User, code: str) -> bytes:
@@ -150,7 +176,7 @@ def _recovery_digest(user: User, code: str) -> bytes:
 
 def _recovery_spend(user: User, code: str) -> bool:
     plain = "".join(c for c in code.upper() if c.isalnum())
-    if len(plain) != CODE_LENGTH:
+    if len(plain) not in (CODE_LENGTH, OLD_CODE_LENGTH):
         return False
     unused = RecoveryCode.objects.filter(user=user, used_at=None)
     return index_find(
@@ -165,4 +191,4 @@ def _codes_replace(user: User) -> list[str]:
     RecoveryCode.objects.bulk_create(
         RecoveryCode(user=user, digest=_recovery_digest(user, code), created_at=now) for code in codes
     )
-    return [f"{code[:5]}-{code[5:]}" for code in codes]
+    return ["-".join(code[at : at + CODE_GROUP] for at in range(0, CODE_LENGTH, CODE_GROUP)) for code in codes]

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce, Greatest
 
 from accounts.models import User
 from accounts.services.sessions import sessions_end_all
@@ -37,11 +39,22 @@ def settings_demand(user: User) -> None:
 
 
 def credentials_changed(
-    *, user: User, what: str, action: str, keep_session: Any = None, after: dict[str, Any] | None = None
+    *,
+    user: User,
+    what: str,
+    action: str,
+    keep_session: Any = None,
+    after: dict[str, Any] | None = None,
+    payout_freeze: timedelta = PAYOUT_FREEZE,
 ) -> None:
-    """Do what follows any change of credentials, in the caller's transaction. ``what`` is said in the mail."""
-    user.payouts_frozen_until = utc_now() + PAYOUT_FREEZE
-    user.save(update_fields=["payouts_frozen_until"])
+    """Do what follows any change of credentials, in the caller's transaction. ``what`` is said in the mail.
+
+    A freeze of payouts that lasts longer already is not cut short.
+    """
+    until = utc_now() + payout_freeze
+    frozen = Greatest(Coalesce(F("payouts_frozen_until"), until), until)
+    User.objects.filter(pk=user.pk).update(payouts_frozen_until=frozen)
+    user.refresh_from_db(fields=["payouts_frozen_until"])
     sessions_end_all(user=user, reason=what, keep=keep_session, tokens=True)
     record(action, object_type="user", object_id=user.pk, subject=user.pk, after=after or {})
     enqueue("accounts.tasks.mail_security_notice", user_id=str(user.pk), what=what)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpRequest
@@ -18,6 +19,7 @@ from accounts.models import LoginEvent, User
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.selectors.sessions import SESSION_ID
 from accounts.services.devices import device_note, device_place
+from accounts.services.registration import first_account_open
 from accounts.services.second_factor import code_verify
 from accounts.services.security import user_unfreeze
 from accounts.services.sessions import login_event_note, session_begin, session_end
@@ -74,6 +76,7 @@ def _mark(user: User) -> str:
 def sign_in_complete(request: HttpRequest, user: User, *, method: str, device: Device | None = None) -> None:
     """Begin the session: a new session id, its row, the history, the browser. ``device`` is the second factor that was used."""
     frozen_demand(request, user, second_factor=device is not None)
+    first_account_open(user)
     request.session.pop(PENDING, None)
     login(request, user, backend=BACKEND)
     proof_set(request, method=method, strong=device is not None)
@@ -99,7 +102,8 @@ def sign_out_complete(request: HttpRequest) -> None:
 def program_sign_in_demand(request: HttpRequest, *, email: str, code: str) -> None:
     """Refuse tokens to a user whose password was right: frozen (2031), or without the second factor they have set up (2035, 2036).
 
-    A user who has only passkeys cannot sign in for tokens with a password.
+    Where everybody needs a second factor, who has none gets no tokens (2035). A user who has only passkeys cannot sign in for tokens with a
+    password.
     """
     user = User.objects.get_by_natural_key(email)
     if second_factor_enrolled(user.pk):
@@ -107,6 +111,10 @@ def program_sign_in_demand(request: HttpRequest, *, email: str, code: str) -> No
             raise RejectedError(RejectCode.SECOND_FACTOR_NEEDED, field="code")
         second_factor_check(request, user, code=code)
         frozen_demand(request, user, second_factor=True)
+    elif settings.CLIENT_SECOND_FACTOR:
+        raise RejectedError(
+            RejectCode.SECOND_FACTOR_NEEDED, "Everybody here needs a second factor: set one up in the portal first."
+        )
     else:
         frozen_demand(request, user, second_factor=False)
 

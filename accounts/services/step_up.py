@@ -16,7 +16,7 @@ from django_otp import login as otp_login
 
 from accounts.selectors.factors import factor_device, second_factor_enrolled
 from accounts.services.devices import device_place
-from accounts.services.second_factor import code_verify
+from accounts.services.second_factor import CODE_MAX, code_verify
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -46,7 +46,7 @@ def step_up_required(request: Any, action: str) -> None:
             raise ApiProblem(RejectCode.SECOND_FACTOR_NEEDED)
         if not code:
             raise ApiProblem(RejectCode.STEP_UP_NEEDED, needed="0", next_step=f"Send a code in the header {HEADER}.")
-        code_verify(user=user, code=code[:16], place=device_place(request, user.email))
+        code_verify(user=user, code=code[:CODE_MAX], place=device_place(request, user.email))
         return
     if getattr(request, "view_as", None) is not None:
         # The proof in this session is that of the member of staff who looks, not the client's.

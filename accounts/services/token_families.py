@@ -11,9 +11,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.models import TokenFamily, User
+from accounts.selectors.factors import second_factor_enrolled
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -83,6 +85,8 @@ def family_refresh(*, refresh: str, address: str = "") -> dict[str, Any]:
         user = family.user
         if not user.is_active or said.password != password_mark(user) or family.expires_at <= utc_now():
             raise _bad()
+        if settings.CLIENT_SECOND_FACTOR and not second_factor_enrolled(user.pk):
+            raise ApiProblem(RejectCode.SECOND_FACTOR_NEEDED)
         if said.jti == family.current_jti:
             family.current_jti = secrets.token_urlsafe(12)
             family.last_used_at, family.last_address = utc_now(), address[:64]

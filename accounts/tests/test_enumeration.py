@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts import hashers
-from accounts.models import LoginEvent, TradingAccount, User
+from accounts.models import LoginEvent, MailToken, TradingAccount, User
+from brokerage.celery import app
 from brokerage.platform import jobs, throttling
-from brokerage.platform.models import AuditPending
+from brokerage.platform.models import AuditPending, OutboxEvent
 from brokerage.settings import base
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,6 +102,35 @@ def test_known_and_unknown_addresses_cost_the_same_work(work: Any, act: Any, has
     assert known == unknown
 
 
+def test_registering_leaves_the_same_work_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a registration sets going is felt by the next request: it must tell no more than the answer itself."""
+    user()
+    sent: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(jobs, "_send", lambda name, arguments: sent.append((name, arguments)))
+    app.loader.import_default_modules()
+    left: list[Any] = []
+    for email in (UNKNOWN, KNOWN):
+        events, waiting = OutboxEvent.objects.count(), AuditPending.objects.count()
+        sent.clear()
+        assert register(email).status_code == 202
+        ((name, arguments),) = sent
+        mail.outbox.clear()
+        with CaptureQueriesContext(connection) as queries:
+            app.tasks[name].apply(kwargs=arguments, throw=True)
+        assert [message.to for message in mail.outbox] == [[email]]
+        left.append(
+            (
+                name,
+                sorted(arguments),
+                [shape(row["sql"]) for row in queries],
+                OutboxEvent.objects.count() - events,
+                AuditPending.objects.count() - waiting,
+            )
+        )
+    assert left[0] == left[1]
+    assert left[0][3] == 0, "nothing for the engine before somebody signs in"
+
+
 def test_the_comparison_would_see_one_statement_more(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from accounts import backends
 
@@ -122,10 +153,9 @@ def test_a_second_registration_leaves_nothing_but_a_note() -> None:
     assert register(KNOWN).status_code == 202
     assert list(User.objects.values_list("email", flat=True)) == [KNOWN]
     assert not TradingAccount.objects.exists()
+    assert not MailToken.objects.exists()
     row = AuditPending.objects.get()
     assert (row.action, row.object_id) == ("user.registered_again", str(first.pk))
-    assert register("other@example.test").status_code == 202
-    assert TradingAccount.objects.get().core_account == 1, "numbers have no gap"
 
 
 def test_a_wrong_password_is_in_the_history_with_its_time_and_place() -> None:

@@ -5,12 +5,15 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.hashers import check_password, identify_hasher, make_password
+from django.contrib.auth.password_validation import validate_password
 from django.core import mail
 from django.core.exceptions import ValidationError
+from django.test import Client
 
+from accounts.house_words import leans_on_house
 from accounts.models import Deposit, TradingAccount, TradingAccountMember, User
 from accounts.services.funding import deposit_confirm
-from accounts.services.registration import user_register
+from accounts.services.registration import first_account_open, user_register
 from accounts.services.trading_accounts import account_open
 from brokerage.kernel.errors import UnitsError
 from brokerage.platform.models import OutboxEvent
@@ -19,14 +22,26 @@ PASSWORD = "correct-Horse-battery-9"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_new_user_gets_one_pending_account_and_a_mail() -> None:
+def test_a_new_user_gets_a_mail_and_with_the_first_sign_in_one_pending_account() -> None:
     user_register(email="New@Example.test", password=PASSWORD, display_name="New", country="GB")
     user = User.objects.get(email__iexact="new@example.test")
+    assert [message.subject for message in mail.outbox] == ["Welcome"]
+    assert not TradingAccount.objects.exists()
+    for _ in range(2):
+        assert Client().post("/signin", {"email": user.email, "password": PASSWORD}).status_code == 302
     account = TradingAccount.objects.get(owner=user)
     assert (account.status, account.kind) == ("pending", "individual")
     assert TradingAccountMember.objects.get(account=account).role == "owner"
     assert OutboxEvent.objects.get(topic="account.opened").key == account.number
     assert user.check_password(PASSWORD)
+
+
+def test_two_first_sign_ins_open_one_account() -> None:
+    user_register(email="new@example.test", password=PASSWORD)
+    first, second = User.objects.get(), User.objects.get()
+    first_account_open(first)
+    first_account_open(second)
+    assert TradingAccount.objects.get().core_account == 1
 
 
 @pytest.mark.parametrize("again", ["new@example.test", "NEW@EXAMPLE.TEST"])
@@ -35,17 +50,43 @@ def test_a_known_address_changes_nothing(again: str) -> None:
     before = User.objects.get().password
     user_register(email=again, password="another-Good-word-77")
     assert User.objects.get().password == before
-    assert TradingAccount.objects.count() == 1
+    assert User.objects.count() == 1
 
 
 @pytest.mark.parametrize(
     ("_case", "password"),
-    [("short", "aB3-x"), ("common", "password1234"), ("digits", "9482716350"), ("like the address", "newexample")],
-)
+    [
+        ("short", "aB3-x"),
+        ("common", "password1234"),
+        ("digits in a row", "1234567890"),
+        ("words of the house", "Brokerage-BTC-1"),
+        ("like the address", "newexample"),
+    ],
+)  # fmt: skip
 def test_weak_passwords_are_refused_before_the_address_is_looked_at(_case: str, password: str) -> None:
     with pytest.raises(ValidationError):
         user_register(email="newexample@example.test", password=password)
     assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("password", ["948271635072", "    twelve blanks    ", "только буквы", "aaabbbcccddde"])
+def test_no_kind_of_character_is_asked_for(password: str) -> None:
+    validate_password(password, User(email="newexample@example.test"))
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [
+        ("brokerage2026!", True), ("Br0k3rage-2026", True), ("bitcoin_ETH_sol", True), ("BrokerageTrading1", True),
+        ("localhost-12345", True), ("internationalbusinessmachines", True), ("tradertrader", True),
+        ("Brokerage Horse 77", False), ("absolutely-dashed", False), ("a market of quiet violins", False),
+    ],
+)  # fmt: skip
+def test_passwords_made_of_words_of_the_house_are_refused(password: str, refused: bool) -> None:
+    assert leans_on_house(password) is refused
+    if refused:
+        with pytest.raises(ValidationError):
+            validate_password(password, User(email="newexample@example.test"))
 
 
 def test_core_numbers_are_dense() -> None:
@@ -100,10 +141,10 @@ def test_a_deposit_the_asset_cannot_carry_is_refused(usd: Asset, _case: str, amo
 
 
 def test_the_mails_say_what_happened() -> None:
-    from accounts.tasks import mail_known_address, mail_welcome
+    from accounts.tasks import mail_registered
 
     user = User.objects.create_user("m@example.test", display_name="Mia")
-    mail_welcome(str(user.pk))
-    mail_known_address("m@example.test")
-    assert [message.subject for message in mail.outbox] == ["Your account is open", "You already have an account"]
+    mail_registered(str(user.pk), known=False)
+    mail_registered(str(user.pk), known=True)
+    assert [message.subject for message in mail.outbox] == ["Welcome", "You already have an account"]
     assert all(message.to == ["m@example.test"] for message in mail.outbox)

@@ -197,6 +197,26 @@ def test_a_provider_that_is_away_is_a_refusal(provider: OidcProvider, settings: 
     assert Client().get("/social/acme").status_code == 403
 
 
+@pytest.mark.parametrize("issuer", ["http://127.0.0.1:1", "{url}/", "{url}/x", "", None, 1])
+def test_metadata_of_another_issuer_is_refused(provider: OidcProvider, issuer: Any) -> None:
+    """One provider must not pass for another, not even when its id tokens agree with its metadata."""
+    client = Client()
+    back = httpx.get(client.get("/social/acme")["Location"]).headers["Location"].removeprefix("http://testserver")
+    said = issuer.format(url=provider.url) if isinstance(issuer, str) else issuer
+    provider.metadata = {"issuer": said}
+    provider.claims["iss"] = said
+    assert Client().get("/social/acme").status_code == 403, "the browser is not even sent there"
+    assert client.get(back).status_code == 403
+    assert not User.objects.exists()
+
+
+def test_an_issuer_may_end_with_a_slash(provider: OidcProvider, settings: Any) -> None:
+    settings.OIDC_PROVIDERS = [{**settings.OIDC_PROVIDERS[0], "server_url": f"{provider.url}/"}]
+    provider.metadata = {"issuer": f"{provider.url}/"}
+    provider.claims["iss"] = f"{provider.url}/"
+    assert through(Client())["Location"] == "/"
+
+
 def test_a_callback_without_its_beginning_is_refused(provider: OidcProvider) -> None:
     begun = Client().get("/social/acme")
     back = httpx.get(begun["Location"]).headers["Location"].removeprefix("http://testserver")

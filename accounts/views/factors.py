@@ -138,6 +138,7 @@ def totp(request: HttpRequest) -> HttpResponse:
         text="Scan the code with an authenticator app, or type the secret, and enter what the app shows.",
         button="Take it into use",
         back="security",
+        instead=("passkey-add", "Use a passkey instead"),
         qr=qr_svg(second_factor.totp_link(device, user.email), "QR code of the secret"),
         secret=second_factor.totp_secret(device),
     )

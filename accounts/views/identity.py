@@ -101,7 +101,8 @@ def sign_up(request: HttpRequest) -> HttpResponse:
             status = 429
         else:
             messages.success(
-                request, "Thank you. If this address is new here, your account is open now: sign in with it."
+                request,
+                "Thank you. If this address is new here, you are registered: sign in, which opens your account.",
             )
             request.session["signup_email"] = data["email"]
             return redirect("signed-up")

@@ -49,11 +49,24 @@ def providers() -> list[dict[str, str]]:
     return [{"id": row["id"], "name": row["name"]} for row in settings.OIDC_PROVIDERS]
 
 
+def issuer_of(server_url: str) -> str:
+    """Who must call themselves so in the metadata and in each id token: the address, without the place of its metadata."""
+    return server_url.partition("/.well-known/")[0]
+
+
 class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
     """allauth's client, with an id token that is verified like one from a stranger."""
 
     #: What this browser's sign-in sent as its nonce; without one no id token is believed.
     nonce = ""
+
+    @property
+    def openid_config(self) -> Any:
+        """The provider's metadata, of exactly the issuer we were told of: no provider passes for another."""
+        metadata = super().openid_config
+        if metadata.get("issuer") != self.get_provider().app.settings["issuer"]:
+            raise OAuth2Error("The metadata is of another issuer.")
+        return metadata
 
     def _decode_id_token(self, app: SocialApp, id_token: str) -> dict[str, Any]:
         try:
@@ -110,7 +123,7 @@ class PortalSocialAdapter(DefaultSocialAccountAdapter):
                 name=row["name"],
                 client_id=row["client_id"],
                 secret=row["secret"],
-                settings={"server_url": row["server_url"]},
+                settings={"server_url": row["server_url"].rstrip("/"), "issuer": issuer_of(row["server_url"])},
             )
             for row in settings.OIDC_PROVIDERS
             if provider in (None, "openid_connect", row["id"]) and client_id in (None, row["client_id"])
@@ -170,6 +183,7 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
     _provider_demand(provider_id)
     throttle_demand("login_address", client_address(request))
     provider = VerifyingAdapter(request, provider_id).get_provider()
+    provider.oauth2_adapter_class = VerifyingAdapter
     more = provider.get_redirect_from_request_kwargs(request)
     nonce = secrets.token_urlsafe(24)
     # Nothing of the address goes to the provider: it could choose the nonce.
@@ -178,8 +192,8 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
         answer: HttpResponse = provider.redirect(request, **more)
     except ImmediateHttpResponse as done:
         return done.response  # type: ignore[no-any-return]
-    except RequestException:
-        log.warning("the OpenID provider %s does not answer", provider_id)
+    except (RequestException, OAuth2Error) as error:
+        log.warning("the OpenID provider %s does not answer as it should: %s", provider_id, type(error).__name__)
         return refused_page(request, RejectedError(RejectCode.SOCIAL_REFUSED))
     return answer
 
@@ -189,7 +203,13 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     """The browser comes back with a code."""
     _provider_demand(provider_id)
-    return _Callback.adapter_view(VerifyingAdapter(request, provider_id))(request)
+    try:
+        answer: HttpResponse = _Callback.adapter_view(VerifyingAdapter(request, provider_id))(request)
+    except OAuth2Error:
+        # What allauth asks of the metadata before it begins to look for errors.
+        log.warning("the OpenID provider %s does not answer as it should", provider_id)
+        return refused_page(request, RejectedError(RejectCode.SOCIAL_REFUSED))
+    return answer
 
 
 @require_POST

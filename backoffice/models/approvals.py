@@ -38,6 +38,8 @@ class Approval(models.Model):
             ("approve_money", "Decides about deposits and debits by hand"),
             ("request_account", "Asks for halts and limits of accounts"),
             ("approve_account", "Decides about halts and limits of accounts"),
+            ("request_factor_reset", "Asks to remove lost second factors of clients"),
+            ("approve_factor_reset", "Decides about lost second factors of clients"),
             ("request_role", "Asks for roles of staff"),
             ("approve_role", "Decides about roles of staff"),
         ]

@@ -14,18 +14,23 @@ from django.db import transaction
 
 from accounts.models import TradingAccount, User
 from accounts.selectors.access import accounts_forget
+from accounts.selectors.factors import factors_of
 from accounts.services.funding import deposit_confirm, deposit_demand
 from accounts.services.rules import staff_limits_set
+from accounts.services.second_factor import factors_reset
 from backoffice.models import Approval
-from backoffice.selectors.clients import account_for_staff
+from backoffice.selectors.clients import account_for_staff, client_of_staff
 from backoffice.services.access import role_change_preview, role_demand, role_grant
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.units import minor_from_amount
+from brokerage.platform.jobs import enqueue
 from brokerage.platform.outbox import emit
 from marketdata.selectors.instruments import AssetRef, asset_by_code
 from trading.services.account_control import OPEN_ORDERS_MAX, STATES
 
+#: Characters that say where the proof of a client's identity is kept.
+EVIDENCE_MIN = 8
 Payload = dict[str, Any]
 Checked = tuple[str, Payload, Payload]
 
@@ -40,6 +45,9 @@ class Kind:
     def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
         """(subject, what is asked, how it is now); RejectedError for what cannot be."""
         raise NotImplementedError
+
+    def requested(self, approval: Approval) -> None:
+        """What else happens when it is asked for, in that transaction; mostly nothing."""
 
     def execute(self, approval: Approval, checker: Any) -> str:
         """Do it; a sentence about the result."""
@@ -191,6 +199,49 @@ class AccountLimits(Kind):
         return "sent to the engine"
 
 
+class FactorReset(Kind):
+    """The second factors of a client who has lost them, recovery codes included."""
+
+    label = "Second factor lost"
+    request, approve = "backoffice.request_factor_reset", "backoffice.approve_factor_reset"
+    #: How it was made sure who asks: as well as when the client was taken on.
+    proofs: Mapping[str, str] = {
+        "in_person": "In person, with the document of the file",
+        "video": "On video, with the document of the file",
+        "notary": "By a notary or an embassy",
+    }
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        """The client has factors, and it is said how they proved who they are and where that is kept."""
+        account = account_for_staff(maker, subject)
+        _only(payload, "proof", "evidence")
+        proof, evidence = str(payload["proof"]), " ".join(str(payload["evidence"]).split())
+        if proof not in self.proofs:
+            raise RejectedError(RejectCode.MALFORMED, needed=", ".join(self.proofs), field="proof")
+        if len(evidence) < EVIDENCE_MIN:
+            raise RejectedError(RejectCode.REASON_MISSING, needed=str(EVIDENCE_MIN), field="evidence")
+        client = client_of_staff(maker, account.owner_id)
+        factors = factors_of(client.pk)
+        if not factors.any:
+            raise RejectedError(RejectCode.FACTOR_NOT_USABLE, "This client has no second factor to remove.")
+        before = {
+            "authenticator": "set up" if factors.totp else "none",
+            "passkeys": str(len(factors.passkeys)),
+            "recovery codes": str(factors.codes_left),
+        }
+        return account.number, {"proof": proof, "evidence": evidence[:64]}, before
+
+    def requested(self, approval: Approval) -> None:
+        """Tell the client, who can stop it if it was not them."""
+        what = "somebody told our staff that you lost your second factors and asked to remove them"
+        enqueue("accounts.tasks.mail_security_notice", user_id=self.owner_id(approval), what=what)
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """All factors go, all sessions and tokens end, payouts freeze; a frozen client stays frozen."""
+        factors_reset(user=TradingAccount.objects.get(number=approval.subject).owner)  # type: ignore[arg-type]
+        return "the second factors are removed; the client sets up a new one at the next sign-in"
+
+
 class Role(Kind):
     """A role for a member of staff."""
 
@@ -235,5 +286,6 @@ KINDS: Mapping[str, Kind] = {
     "debit": Debit(),
     "account_state": AccountState(),
     "account_limits": AccountLimits(),
+    "factor_reset": FactorReset(),
     "role": Role(),
 }

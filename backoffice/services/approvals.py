@@ -56,6 +56,7 @@ def approval_request(*, maker: Any, kind: str, subject: str, payload: Mapping[st
             created_at=now, expires_at=now + LIFE,
         )  # fmt: skip
         _record(approval, "approval.requested", reason)
+        rules.requested(approval)
     return approval
 
 

@@ -14,7 +14,7 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.roles import COMPLIANCE, FINANCE, SENIOR_DEALER
-from accounts.tasks import mail_welcome
+from accounts.tasks import mail_registered
 from backoffice.services.access import break_glass_begin
 from backoffice.services.approvals import approval_request
 from backoffice.tasks import mail_emergency_role
@@ -173,7 +173,7 @@ def test_names_notes_and_reasons_are_text_in_documents(settings: Any) -> None:
 
 def test_a_name_cannot_add_headers_to_a_mail() -> None:
     user = User.objects.create_user("a@example.test", display_name="Eve\r\nBcc: all@evil.example")
-    mail_welcome(str(user.pk))
+    mail_registered(str(user.pk), known=False)
     raw = mail.outbox[0].message().as_string()
     head = raw.split("\n\n", 1)[0]
     assert "Bcc" not in head

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import TradingAccount
+from accounts.selectors.factors import second_factor_enrolled
 from backoffice import forms
 from backoffice.selectors.clients import account_for_staff, account_list_for_staff, account_search
 from backoffice.services.approvals import approval_list_for, approval_request
@@ -29,7 +30,15 @@ from trading.selectors.shapes import balance_json, execution_json, order_json, p
 CLIENTS_PAGE = 50
 ORDERS_PAGE, FILLS_PAGE = Page("staff-orders", 1), Page("staff-fills", 1)
 VIEWS = {"overview": "backoffice.view_clients", "orders": "trading.view_order", "fills": "trading.view_execution"}
-REQUEST_FORMS = {"money": forms.MoneyForm, "account_state": forms.StateForm, "account_limits": forms.LimitsForm}
+REQUEST_FORMS = {"money": forms.MoneyForm, "account_state": forms.StateForm, "account_limits": forms.LimitsForm,
+                 "factor_reset": forms.FactorResetForm}  # fmt: skip
+
+FORM_NAMES = {
+    "money": "money_form",
+    "account_state": "state_form",
+    "account_limits": "limits_form",
+    "factor_reset": "factor_form",
+}
 
 
 @refusing_page
@@ -82,6 +91,11 @@ def _client_context(request: HttpRequest, account: TradingAccount, view: str) ->
         "may_view_as": user.has_perm("backoffice.view_as_client") and owner and not owner.is_staff,
         "may_money": user.has_perm("backoffice.request_money"),
         "may_account": user.has_perm("backoffice.request_account"),
+        "may_factor_reset": user.has_perm("backoffice.request_factor_reset")
+        and owner
+        and not owner.is_staff
+        and second_factor_enrolled(owner.pk),
+        "factor_form": forms.FactorResetForm(prefix="factor_reset"),
         "money_form": forms.MoneyForm(prefix="money"),
         "state_form": forms.StateForm(prefix="account_state"),
         "limits_form": forms.LimitsForm(prefix="account_limits"),
@@ -148,7 +162,7 @@ def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse
             messages.success(request, "Asked for. A colleague with the right to decide sees it under Approvals.")
             return redirect("desk-approval", approval_id=approval.pk)
     context = _client_context(request, account, "overview")
-    context[{"money": "money_form", "account_state": "state_form", "account_limits": "limits_form"}[kind]] = form
+    context[FORM_NAMES[kind]] = form
     return render(request, "backoffice/client.html", context, status=status)
 
 

@@ -162,7 +162,8 @@ def _wrapped(text: object, font: str, size: float, width: float) -> list[str]:
                 lines.append(" ".join(held))
                 held, used = [], 0.0
             start = 0
-            while long > width:
+            # The last letter goes on a line also where it is wider than the column.
+            while long > width and start < len(word) - 1:
                 cut = _fitting(word[start : start + 1_000], font, size, width)
                 lines.append(word[start : start + cut])
                 long -= _measure(word[start : start + cut], font, size)

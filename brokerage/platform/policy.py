@@ -36,6 +36,7 @@ _LINK: Row = {"GET": Rule(ANYONE.who, ANYONE.key, LINK), "POST": Rule(ANYONE.who
 _SEE: Row = {"GET": ANYONE}
 _PERSON: Row = {"GET": user(), "POST": user()}
 _PROVED: Row = {"GET": user(step_up="security"), "POST": user(step_up="security")}
+_SET_UP: Row = {"GET": user(step_up="security", bare=True), "POST": user(step_up="security", bare=True)}
 _PROVED_POST: Row = {"POST": user(step_up="security")}
 _AUDITOR = staff("compliance.view_auditentry")
 _OFFICER = staff("compliance.decide_kyc", SHARED)
@@ -152,7 +153,7 @@ PAGES: dict[str, Row] = {
     "openid_connect_callback": _SEE,
     # One's own security
     "confirm-send": {"POST": user()},
-    "step-up": _PERSON,
+    "step-up": {"GET": user(bare=True), "POST": user(bare=True)},
     "security": {"GET": user()},
     "password": _PERSON,
     "email": _PROVED,
@@ -161,13 +162,13 @@ PAGES: dict[str, Row] = {
     "login-history": {"GET": user()},
     "settings-lock": {"POST": user()},
     "settings-unlock": _PROVED_POST,
-    "freeze-own": _PERSON,
-    "totp": _PROVED,
+    "freeze-own": {"GET": user(bare=True), "POST": user(bare=True)},
+    "totp": _SET_UP,
     "totp-remove": _PROVED_POST,
     "recovery-codes": _PROVED_POST,
-    "passkey-add": {"GET": user(step_up="security")},
-    "passkey-register-options": _PROVED_POST,
-    "passkey-register": _PROVED_POST,
+    "passkey-add": {"GET": _SET_UP["GET"]},
+    "passkey-register-options": {"POST": _SET_UP["POST"]},
+    "passkey-register": {"POST": _SET_UP["POST"]},
     "passkey-remove": {"POST": user(MINE, step_up="security")},
     "social-unlink": _PROVED_POST,
     # Profile, personal data, programs

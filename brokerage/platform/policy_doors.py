@@ -10,7 +10,7 @@ from django.conf import settings
 
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.policy import ROUTES
-from brokerage.platform.policy_rules import ANYBODY, NOBODY, NONE, PERSON, STAFF, Rule, method_of
+from brokerage.platform.policy_rules import ANYBODY, NOBODY, NONE, PERSON, STAFF, Rule, factor_asked, method_of
 from brokerage.platform.problems import ApiProblem
 from brokerage.platform.signing import KeyGrant
 
@@ -46,6 +46,16 @@ def staff_demand(rule: Rule, user: Any, *, verified: bool, address: str) -> None
         raise ApiProblem(RejectCode.STAFF_FACTOR_NEEDED)
 
 
+def factor_missing(request: Any, rule: Rule) -> bool:
+    """Tell whether everybody needs a second factor for this, and this browser has not given one. ``request`` is Django's.
+
+    Looking as a client is the staff's, whose factor was asked for at their own door.
+    """
+    if not settings.CLIENT_SECOND_FACTOR or not factor_asked(rule) or getattr(request, "view_as", None) is not None:
+        return False
+    return bool(request.user.is_authenticated and not request.user.is_verified())
+
+
 def api_demand(request: Any, address: str) -> None:
     """Refuse a REST call that its row does not allow: scopes of a key (2066), and what staff need. Without a row: nobody."""
     match = request._request.resolver_match
@@ -67,6 +77,11 @@ def api_demand(request: Any, address: str) -> None:
                 next_step="Do it signed in, in the portal or with a token.",
             )
         raise ApiProblem(RejectCode.SCOPE_MISSING, needed=rule.key, available=" ".join(sorted(grant.scopes)))
+    # Tokens were given for a second factor (``accounts/api/tokens.py``), keys are made by who gave one: only sessions are asked here.
+    if grant is None and factor_missing(request._request, rule):
+        raise ApiProblem(
+            RejectCode.SECOND_FACTOR_NEEDED, next_step="Set up a second factor in the portal, or confirm with it."
+        )
     if rule.who == STAFF:
         # A token of somebody with a second factor was given for one (``accounts/api/tokens.py``); a session says so itself.
         verified = request._request.user.is_verified() if grant is None else _has_factor[0](request.user.pk)

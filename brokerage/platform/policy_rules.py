@@ -42,6 +42,8 @@ class Rule:
     permission: str = ""
     #: Kind of act that needs a fresh proof of who is there (``accounts/services/step_up.py``); pages only.
     step_up: str = ""
+    #: Open without a second factor where everybody needs one (``CLIENT_SECOND_FACTOR``): where it is set up, and the brakes.
+    bare: bool = False
     #: Entering orders: compliance must have said yes to the account's owner.
     verified: bool = False
 
@@ -50,9 +52,9 @@ ANYONE = Rule(ANYBODY, PUBLIC)
 NOBODY = Rule(NONE)
 
 
-def user(of: str = NOTHING, *, step_up: str = "") -> Rule:
+def user(of: str = NOTHING, *, step_up: str = "", bare: bool = False) -> Rule:
     """Somebody signed in; no key."""
-    return Rule(USER, of=of, step_up=step_up)
+    return Rule(USER, of=of, step_up=step_up, bare=bare)
 
 
 def key(scope: str, of: str = NOTHING, *, verified: bool = False) -> Rule:
@@ -63,6 +65,11 @@ def key(scope: str, of: str = NOTHING, *, verified: bool = False) -> Rule:
 def staff(permission: str = "", of: str = NOTHING) -> Rule:
     """Staff with a permission."""
     return Rule(STAFF, of=of, permission=permission)
+
+
+def factor_asked(rule: Rule) -> bool:
+    """Tell whether a row shows or does something of the caller's own, so that it needs their second factor where all need one."""
+    return (rule.who == USER and not rule.bare) or (rule.who == ANYBODY and rule.of not in (NOTHING, LINK))
 
 
 def method_of(name: str) -> str:

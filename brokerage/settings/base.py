@@ -171,8 +171,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "accounts.breached.BreachedPasswordValidator"},
+    {"NAME": "accounts.house_words.HouseWordsValidator"},
 ]
 AUTHENTICATION_BACKENDS = [
     # Answers every password itself; Django's own back end after it only knows sessions and permissions.
@@ -247,6 +247,7 @@ ADMIN_PATH = CONFIG.admin_path
 #: Pages and calls of staff: behind the list of networks and the second factor (backoffice/middleware.py).
 STAFF_PREFIXES = (f"/{ADMIN_PATH}/", "/desk", "/compliance", "/api/v1/desk/")
 STAFF_NETWORKS = CONFIG.staff_networks
+CLIENT_SECOND_FACTOR = CONFIG.client_second_factor
 STAFF_SECOND_FACTOR = CONFIG.staff_second_factor
 KEYRING_FILE = CONFIG.keyring_file
 JWT_KEYS_FILE = CONFIG.jwt_keys_file
