@@ -6,6 +6,7 @@ from django import forms
 
 from accounts.forms import PortalForm
 from accounts.roles import NEVER_IN_EMERGENCY, ROLES
+from accounts.services.withdrawals import REFERENCE_MAX
 from backoffice.services.access import EMERGENCY_MINUTES_MAX
 from backoffice.services.staff import REASON_MAX, REASON_MIN
 from backoffice.services.view_as import MINUTES_MAX
@@ -24,6 +25,17 @@ class DecisionForm(PortalForm):
     """A reason; the button says what."""
 
     reason = _reason()
+
+
+class PaidForm(PortalForm):
+    """A payout the bank has made."""
+
+    reference = forms.CharField(
+        min_length=4,
+        max_length=REFERENCE_MAX,
+        label="Bank reference",
+        help_text="As on the statement. One reference belongs to one payout.",
+    )
 
 
 class MoneyForm(PortalForm):

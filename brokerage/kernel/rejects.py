@@ -134,6 +134,12 @@ class RejectCode(IntEnum):
     DEPOSIT_LIMIT = 7027
     LIVENESS_REFUSED = 7028
     LIMIT_CURRENCY = 7029
+    PAYOUTS_FROZEN = 7060
+    DESTINATION_COOLING = 7061
+    WITHDRAWAL_LIMIT = 7062
+    DESTINATION_NAME = 7063
+    WITHDRAWAL_STATE = 7064
+    PAYOUT_REFERENCE_USED = 7065
     MAKER_IS_CHECKER = 7050
     ALREADY_DECIDED = 7051
     APPROVAL_EXPIRED = 7052
@@ -357,6 +363,12 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.TIME_LIMIT_TOO_LONG, "Time limit not allowed", "The time limit is outside what is allowed.", "At most {needed} minutes, asked for {available}.", _U.TEXT, "time limits of staff access", "Choose a shorter time.", 422, 99, 99, 6),
     (_C.OUTBOUND_REFUSED, "Address not allowed", "Calls to this address are not allowed.", "{needed}.", _U.TEXT, "outbound allow-list", "Use a public https address on the allow-list.", 422, 99, 99, 6),
     (_C.ABOUT_ONESELF, "About yourself", "You may not decide about your own access or money.", "", _U.NONE, "four eyes: nobody decides about themselves", "Ask a colleague with the right to decide.", 403, 99, 99, 6),
+    (_C.PAYOUTS_FROZEN, "Payouts frozen", "Nothing is paid out for a while after a change of a password, address or second factor.", "Until {needed}.", _U.TEXT, "no payout for a day after a change of credentials", "Wait until then; if the change was not yours, freeze the account and contact support.", 403, 99, 99, 6),
+    (_C.DESTINATION_COOLING, "Destination still new", "A new payout destination can be used only after a while.", "From {needed} on.", _U.TEXT, "cool-off of new payout destinations", "Wait until then; remove the destination if you did not add it.", 403, 99, 99, 6),
+    (_C.WITHDRAWAL_LIMIT, "Withdrawal above the limit", "The day's withdrawals would be above what the tier allows.", "At most {needed} until midnight UTC, it would be {available}.", _U.TEXT, "withdrawals of a day by tier", "Take less, wait for the next day, or raise the tier at /onboarding.", 422, 99, 99, 6),
+    (_C.DESTINATION_NAME, "Not in the owner's name", "Money goes only to accounts in the name of the account's owner.", "Needed {needed}.", _U.TEXT, "payout destinations in the owner's name", "Give an account of your own, with its holder as your bank writes it; your legal name comes from your onboarding.", 422, 99, 99, 6),
+    (_C.WITHDRAWAL_STATE, "Not possible any more", "The withdrawal is not in a state in which this can be done.", "Needed {needed}, it is {available}.", _U.TEXT, "documented steps of a withdrawal", "Reload the page and see how far it has got.", 409, 99, 99, 0),
+    (_C.PAYOUT_REFERENCE_USED, "Reference used before", "Another withdrawal was paid under this reference.", "It was {available}.", _U.TEXT, "one bank reference, one payout", "Compare the bank's statement and give this payout's own reference.", 409, 99, 99, 0),
     (_C.UNKNOWN_HOLD, "Unknown hold", "There is no such hold in this account.", "", _U.NONE, "own live holds", "It was released or settled before: see the ledger.", 422, 99, 99, 1),
     (_C.BAD_AMOUNT, "Amount not allowed", "The amount must be greater than zero.", "", _U.FUNDS, "amount > 0", "Enter an amount above zero.", 422, 99, 99, 0),
     (_C.INTERNAL_ERROR, "Something went wrong", "The request failed for a reason on our side.", "", _U.NONE, "none: a fault", "Try again; quote the request id to support.", 500, 99, 99, 0),

@@ -40,7 +40,8 @@ class Rule:
     of: str = NOTHING
     #: For staff: ``app.codename``; empty: every member of staff.
     permission: str = ""
-    #: Kind of act that needs a fresh proof of who is there (``accounts/services/step_up.py``); pages only.
+    #: Kind of act that needs a fresh proof of who is there (``accounts/services/step_up.py``): asked for at the door of a page; a REST view
+    #: asks itself, once it has read the body.
     step_up: str = ""
     #: Entering orders: compliance must have said yes to the account's owner.
     verified: bool = False
@@ -55,9 +56,9 @@ def user(of: str = NOTHING, *, step_up: str = "") -> Rule:
     return Rule(USER, of=of, step_up=step_up)
 
 
-def key(scope: str, of: str = NOTHING, *, verified: bool = False) -> Rule:
+def key(scope: str, of: str = NOTHING, *, verified: bool = False, step_up: str = "") -> Rule:
     """Somebody signed in, or a key with the scope."""
-    return Rule(USER, scope, of, verified=verified)
+    return Rule(USER, scope, of, verified=verified, step_up=step_up)
 
 
 def staff(permission: str = "", of: str = NOTHING) -> Rule:

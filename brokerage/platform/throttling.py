@@ -58,6 +58,7 @@ BUDGETS: dict[str, Budget] = {
     "mail": Budget(5, 3600, fail_closed=True),
     "mail_address": Budget(30, 3600, fail_closed=True),
     "second_factor": Budget(10, 300, fail_closed=True),
+    "withdraw": Budget(60, 60, fail_closed=True),
 }
 #: After a failure Valkey is left alone for this long, so that an outage does not cost every request a time-out.
 PAUSE_NS = NS_PER_S
