@@ -99,9 +99,7 @@ def _name_demand(account: TradingAccount, holder: str) -> None:
         names = _names(account, owner)
         if names and {name_key(name) for name in names} == {name_key(holder)}:
             return
-    raise RejectedError(
-        RejectCode.DESTINATION_NAME, needed="the legal name of the account's owner", available=holder, field="holder"
-    )
+    raise RejectedError(RejectCode.DESTINATION_NAME, needed="the legal name of the account's owner", field="holder")
 
 
 def beneficiary_list_for(core_accounts: Iterable[int]) -> list[Beneficiary]:

@@ -186,9 +186,10 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("admin:add", "/admin/backoffice/desk/add/"),
     ]  # fmt: skip
     return {
+        # First: a proof for money is good for two minutes.
+        "payer": (_cookie(payer.trader.user, factor=True), money),
         "visitor": ("", visitor),
         "client": (_cookie(user, factor=False), own),
-        "payer": (_cookie(payer.trader.user, factor=True), money),
         "onboarding": (_cookie(onboarding.user, factor=False), onboards),
         "office": (_cookie(chief, factor=True), office + admin),
     }

@@ -67,6 +67,16 @@ class WithdrawForm(PortalForm):
     )
     key = forms.CharField(max_length=26, required=False, widget=forms.HiddenInput())
 
+    def __init__(self, choices: list[tuple[str, str]], *args: object, **kwargs: object) -> None:
+        self.choices = choices
+        super().__init__(*args, **kwargs)
+        self.fields["beneficiary"].choices = choices  # type: ignore[attr-defined]
+
+    def full_clean(self) -> None:
+        """Know the choices of this client before looking at what was chosen."""
+        self.fields["beneficiary"].choices = self.choices  # type: ignore[attr-defined]
+        super().full_clean()
+
 
 class BeneficiaryForm(PortalForm):
     """A bank account of one's own."""
@@ -146,11 +156,10 @@ def withdrawals(request: HttpRequest) -> HttpResponse:
 
 def _form(request: HttpRequest, account: AccountRef) -> tuple[WithdrawForm, list[dict[str, Any]]]:
     destinations = [beneficiary_json(row) for row in beneficiary_list_for([account.core_account])]
-    form = WithdrawForm(request.POST or None, initial={"key": ulid_new()})
     choices = [
         (row["beneficiary_id"], f"{row['destination']}, {row['holder']}") for row in destinations if row["usable"]
     ]
-    form.fields["beneficiary"].choices = choices  # type: ignore[attr-defined]
+    form = WithdrawForm(choices, request.POST or None, initial={"key": ulid_new()})
     return form, destinations
 
 
