@@ -206,12 +206,13 @@ def withdrawal_unheld(*, withdrawal_id: str, code: int, available: int | None = 
     with transaction.atomic():
         row = _locked(withdrawal_id)
         if row.hold_id is None and row.closed_at is None:
-            if row.status == Status.REQUESTED:
-                row.status, row.refused_code, row.refused_available = Status.REFUSED, code, available
-                row.decided_at = utc_now()
-            row.closed_at = utc_now()
+            row.refused_code, row.refused_available, row.closed_at = code, available, utc_now()
+            # What the client had taken back before stays so.
+            refused = row.status == Status.REQUESTED
+            if refused:
+                row.status, row.decided_at = Status.REFUSED, row.closed_at
             row.save()
-            _moved(row, "refused", "", code=code)
+            _moved(row, "refused" if refused else "released", "", code=code)
     return row
 
 

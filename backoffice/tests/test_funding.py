@@ -82,9 +82,9 @@ def test_what_is_flagged_takes_two(account: TradingAccount, _case: str, flag: st
     if flag == "new destination":
         Beneficiary.objects.update(created_at=utc_now() - timedelta(days=6))
     if flag == "in and out quickly":
-        Deposit.objects.create(
-            id="d", account=account, asset="USD", amount=2_500 * 10**6, reference="r", status="credited"
-        )
+        facts = {"account": account, "asset": "USD", "amount": 2_500 * 10**6, "status": "credited"}
+        Deposit.objects.create(id="d", reference="r", **facts)
+        Deposit.objects.update(created_at=utc_now() - timedelta(days=1))
     asked = Withdrawal.objects.get(pk=asked.pk)
     assert flags_of(asked) == [flag]
     maker = staff(FINANCE)
@@ -187,3 +187,16 @@ def test_a_long_queue_comes_in_pages(account: TradingAccount) -> None:
     assert first.count('data-label="Client"') == 50
     mark = first.split("&amp;from=")[1][:26]
     assert finance.get(f"/desk/funding?from={mark}").content.decode().count('data-label="Client"') == 10
+
+
+def test_money_on_its_way_keeps_the_account_open_and_is_in_the_export(account: TradingAccount) -> None:
+    from accounts.services.closing import user_close
+    from accounts.services.exports import _sections
+
+    assert account.owner is not None
+    asked = held(account)
+    with pytest.raises(RejectedError) as caught:
+        user_close(user=account.owner)
+    assert "withdrawal on its way" in str(caught.value.available)
+    assert [row["iban"] for row in _sections["payout destinations"](account.owner)] == [IBAN]
+    assert asked.pk in [row["id"] for row in _sections["withdrawals"](account.owner)]

@@ -1,7 +1,7 @@
 """Budgets of requests per user or address, counted in Valkey in fixed windows.
 
 Owns the table of budgets and the RateLimit-* headers. When Valkey is away: sign-in and registration are refused (an
-attacker must not gain from an outage), everything else goes on with a budget counted in this process, so that nobody
+attacker must not gain from an outage), so are withdrawals; everything else goes on with a budget counted in this process, so that nobody
 is kept from cancelling. Leaves limits of sockets to the consumers and of orders' size to the core.
 """
 

@@ -191,6 +191,19 @@ def test_while_the_engine_is_away_it_waits(anna: Payee, monkeypatch: pytest.Monk
     assert anna.usd() == ("1000.00", "0.00")
 
 
+def test_taken_back_while_the_engine_was_away_and_then_not_covered(
+    anna: Payee, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payouts, "withdrawal_advance", lambda client, pk: Withdrawal.objects.get(pk=pk))
+    answer = anna.ask("2000")
+    monkeypatch.undo()
+    row = Withdrawal.objects.get(pk=answer.json()["withdrawal_id"])
+    withdrawal_cancel(withdrawal_id=row.pk)
+    row = handle(row)
+    assert (row.status, row.closed_at is not None, row.refused_code) == ("cancelled", True, 4001)
+    assert anna.usd() == ("1000.00", "0.00")
+
+
 def test_a_hold_nobody_confirmed_for_a_day_is_left_to_a_person(anna: Payee, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payouts, "withdrawal_held", cut)
     anna.ask("300")
