@@ -27,6 +27,17 @@ class DecisionForm(PortalForm):
     reason = _reason()
 
 
+class RefusalForm(PortalForm):
+    """Why a client does not get what was asked for."""
+
+    reason = forms.CharField(
+        label="Reason",
+        min_length=REASON_MIN,
+        max_length=REASON_MAX,
+        help_text="The client reads it; kept in the audit trail.",
+    )
+
+
 class PaidForm(PortalForm):
     """A payout the bank has made."""
 

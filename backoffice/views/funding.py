@@ -84,7 +84,7 @@ def _context(request: HttpRequest, row: Withdrawal) -> dict[str, Any]:
         "may_refuse": may and row.status in (Withdrawal.Status.HELD, Withdrawal.Status.APPROVED),
         "may_pay": may and row.status == Withdrawal.Status.APPROVED,
         "approve_form": forms.DecisionForm(prefix="approve"),
-        "refuse_form": forms.DecisionForm(prefix="refuse"),
+        "refuse_form": forms.RefusalForm(prefix="refuse"),
         "paid_form": forms.PaidForm(prefix="paid"),
     }
 
@@ -104,7 +104,7 @@ def withdrawal_act(request: HttpRequest, withdrawal_id: str) -> HttpResponse:
     """Approve, refuse or note as paid."""
     row = withdrawal_for_staff(request.user, withdrawal_id)
     act = request.POST.get("act", "")
-    kinds: dict[str, Any] = {"approve": forms.DecisionForm, "refuse": forms.DecisionForm, "paid": forms.PaidForm}
+    kinds: dict[str, Any] = {"approve": forms.DecisionForm, "refuse": forms.RefusalForm, "paid": forms.PaidForm}
     form, status = kinds.get(act, forms.DecisionForm)(request.POST, prefix=act), 400
     if act in kinds and form.is_valid():
         try:

@@ -24,14 +24,14 @@ from accounts.services.beneficiaries import (
     beneficiary_remove,
     owner_demand,
 )
-from accounts.services.withdrawals import amount_minor, withdrawal_cancel
+from accounts.services.withdrawals import amount_minor, money_text, withdrawal_cancel
 from accounts.trading_policy import CURRENCY, trading_policy
 from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.kernel.units import format_plain, parse_decimal
 from brokerage.platform.api import Page, page_of
-from brokerage.platform.problems import refusal_text
+from brokerage.platform.problems import ApiProblem, refusal_text
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
 from trading.selectors.withdrawals import (
@@ -184,9 +184,9 @@ def withdraw(request: HttpRequest) -> HttpResponse:
                 if request.POST.get("sure"):
                     return _asked_for(request, account, form, amount)
                 if available is not None and minor > available:
-                    raise RejectedError(
-                        RejectCode.INSUFFICIENT_FUNDS, needed=asset.money(minor), available=asset.money(available),
-                        field="amount",
+                    raise ApiProblem(
+                        RejectCode.INSUFFICIENT_FUNDS, needed=money_text(minor), available=money_text(available),
+                        field="amount", next_step="Take less, or cancel orders that hold money.",
                     )  # fmt: skip
                 status = 200
                 review = {
