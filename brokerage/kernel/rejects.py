@@ -1,14 +1,10 @@
 """The one table of refusals: number, slug, text, the rule broken, the next step, HTTP status and FIX numbers.
 
-Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the
-others belong to the
-edges. ``docs/rejects.md`` is generated: ``python -m brokerage.kernel.rejects > docs/rejects.md`` (a test compares it).
-Leaves to others: turning core units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are
-in) and the
-problem+json envelope (``brokerage/platform/api.py``).
+Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the others belong to the edges.
+``docs/rejects.md`` is generated: ``python -m brokerage.kernel.rejects > docs/rejects.md`` (a test compares it). Leaves to others: turning core
+units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are in) and the problem+json envelope (``brokerage/platform/api.py``).
 
-Numbers are never reused. Bands: 1 form, 2 authority, 3 instrument, 4 risk, 5 book, 6 venue, 7 compliance, 8 money, 9
-system.
+Numbers are never reused. Bands: 1 form, 2 authority, 3 instrument, 4 risk, 5 book, 6 venue, 7 compliance, 8 money, 9 system.
 """
 
 # ruff: noqa: E501 - one row of the table is one line
@@ -170,18 +166,10 @@ class RejectCode(IntEnum):
         return TABLE[self]
 
 
+_EDGE = (range(1010, 2000), range(2010, 3000), range(3011, 4000), range(7000, 8000), range(9010, 10_000))
 #: Numbers the core emits; everything else in the table is the edge's. Compared with core.h by a test.
 CORE_CODES = frozenset(
-    code
-    for code in RejectCode
-    if not (
-        1010 <= code < 2000
-        or 2010 <= code < 3000
-        or 3011 <= code < 4000
-        or 7000 <= code < 8000
-        or code == RejectCode.INTERNAL_ERROR
-        or code >= 9010
-    )
+    code for code in RejectCode if code != RejectCode.INTERNAL_ERROR and not any(int(code) in band for band in _EDGE)
 )
 
 

@@ -13,9 +13,11 @@ from accounts.services.withdrawals import withdrawal_create
 from brokerage.platform.policy_rules import method_of
 from tests.authorization.world import Actor
 from tests.conftest_engine import Trader
-from tests.payouts import IBAN, NAME, OTHER_IBAN, destination, enrolled
+from tests.payouts import IBAN, OTHER_IBAN, destination, enrolled
 from trading.services.payouts import asset_named
 
+#: As ``compliance/tests/factories.py`` fills a case.
+HOLDER = "Nora Newman"
 #: Doings that end what the rest needs are recorded last, or on something made for them.
 GOOD = {200, 201, 202, 204, 302}
 
@@ -74,8 +76,9 @@ def _fresh(form: Any) -> Any:
 def money_out(recording: Recording, number: str) -> None:
     """Withdrawals and their destinations; what needs a code is only there to be tried by the second client."""
     do, anna, here = recording.do, recording.trader.user, f"account={number}"
-    enrolled(anna)
-    saved, spare_one = destination(anna, number), destination(anna, number, OTHER_IBAN)
+    # The name onboarding has of her.
+    enrolled(anna, HOLDER)
+    saved, spare_one = (destination(anna, number, iban, holder=HOLDER) for iban in (IBAN, OTHER_IBAN))
     ref = account_for_user(anna.pk, number)
     asked = [
         withdrawal_create(user=anna, account=ref, beneficiary_id=saved.pk, asset=asset_named("USD"), minor=5_000_000)
@@ -93,11 +96,11 @@ def money_out(recording: Recording, number: str) -> None:
     recording.calls += [
         Call("POST", "/api/v1/withdrawals", body=payout),
         Call("POST", "/api/v1/withdrawals", body={"beneficiary_id": saved.pk, "amount": "5"}),
-        Call("POST", "/api/v1/beneficiaries", body={"account": number, "holder": NAME, "iban": IBAN}),
+        Call("POST", "/api/v1/beneficiaries", body={"account": number, "holder": HOLDER, "iban": IBAN}),
         Call("DELETE", f"/api/v1/beneficiaries/{spare_one.pk}"),
         Call("DELETE", f"/api/v1/withdrawals/{asked[2].pk}"),
         Call("POST", "/account/withdraw", here, form={"beneficiary": saved.pk, "amount": "5", "sure": "1"}),
         Call("POST", f"/account/withdrawals/{asked[2].pk}/cancel", form={}),
-        Call("POST", "/account/destinations/new", here, form={"holder": NAME, "iban": IBAN}),
+        Call("POST", "/account/destinations/new", here, form={"holder": HOLDER, "iban": IBAN}),
         Call("POST", f"/account/destinations/{spare_one.pk}/remove", form={}),
     ]
