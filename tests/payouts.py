@@ -22,9 +22,9 @@ from tests.conftest_engine import LivePlatform, Trader
 NAME, IBAN, OTHER_IBAN = "Anna Ely", "GB29NWBK60161331926819", "DE89370400440532013000"
 
 
-def enrolled(user: User, name: str = NAME) -> None:
+def enrolled(user: User) -> None:
     """Give a user a name and an authenticator."""
-    personal_change(user=user, values={"legal_name": name})
+    personal_change(user=user, values={"legal_name": NAME})
     if not TotpDevice.objects.filter(user=user).exists():
         device = totp_begin(user=user)
         TotpDevice.objects.filter(pk=device.pk).update(confirmed=True)

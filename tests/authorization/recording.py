@@ -9,11 +9,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import resolve
 
 from accounts.selectors.access import account_for_user
+from accounts.services.personal import personal_change
 from accounts.services.withdrawals import withdrawal_create
 from brokerage.platform.policy_rules import method_of
 from tests.authorization.world import Actor
 from tests.conftest_engine import Trader
-from tests.payouts import IBAN, OTHER_IBAN, destination, enrolled
+from tests.payouts import IBAN, OTHER_IBAN, destination
 from trading.services.payouts import asset_named
 
 #: As ``compliance/tests/factories.py`` fills a case.
@@ -77,7 +78,7 @@ def money_out(recording: Recording, number: str) -> None:
     """Withdrawals and their destinations; what needs a code is only there to be tried by the second client."""
     do, anna, here = recording.do, recording.trader.user, f"account={number}"
     # The name onboarding has of her.
-    enrolled(anna, HOLDER)
+    personal_change(user=anna, values={"legal_name": HOLDER})
     saved, spare_one = (destination(anna, number, iban, holder=HOLDER) for iban in (IBAN, OTHER_IBAN))
     ref = account_for_user(anna.pk, number)
     asked = [

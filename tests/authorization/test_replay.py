@@ -191,6 +191,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         Call("POST", f"{entity}/submit", form={}),
         Call("POST", f"{entity}/appeal", form={"text": "Please look again at what was sent."}),
     ]
+    money_out(recording, number)
     # The export of everything
     do("POST", "/profile/export/new", form={})
     export = DataExport.objects.get(user=anna)
@@ -220,7 +221,6 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         Call("POST", f"/security/sessions/{living.pk}/end", form={}),
         Call("POST", f"/security/passkeys/{again.uid}/remove", form={}),
     ]
-    money_out(recording, number)
     platform.settle()
 
 
