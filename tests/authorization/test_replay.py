@@ -295,7 +295,9 @@ def test_another_client_gets_nothing_by_it(recorded: Recording, live_platform: L
     anna = recorded.trader.user
     forget_caches()
     before, secrets = belongings(anna), sorted(set(marks(anna)))
-    _, page, program = person(live_platform, "bert")
+    bert, page, program = person(live_platform, "bert")
+    # With a second factor, so that it is not the lack of one that keeps him from her money.
+    page.cookies = _signed_in(bert.user, factor=True)
     refused = filtered = 0
     for call in recorded.calls:
         doors = [program, page] if call.path.startswith("/api/") else [page]

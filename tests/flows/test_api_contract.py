@@ -40,7 +40,8 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
     wanted = {
         "accounts", "accounts/{number}", "api-keys", "api-keys/{id}", "auth/sign-ins", "auth/sign-ins/{family_id}",
         "audit/checkpoint", "audit/consistency", "audit/entries", "audit/entries/{seq}", "audit/entries/{seq}/proof",
-        "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances", "beneficiaries", "beneficiaries/{beneficiary_id}",
+        "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances", "beneficiaries",
+        "beneficiaries/{beneficiary_id}",
         "desk/approvals", "desk/approvals/{approval_id}", "desk/approvals/{approval_id}/decision", "disclosures", "embed-tokens", "errors", "limits",
         "onboarding", "onboarding/appeal", "onboarding/documents", "onboarding/entities", "onboarding/entities/{number}",
         "onboarding/entities/{number}/appeal", "onboarding/entities/{number}/documents", "onboarding/entities/{number}/owners",
