@@ -22,7 +22,7 @@ from django.urls import reverse
 from accounts.selectors.factors import second_factor_enrolled
 from accounts.selectors.sessions import SESSION_ID, session_state, sessions_forget
 from accounts.services.sessions import SEEN_EVERY, session_begin, session_seen
-from accounts.services.step_up import step_up_required
+from accounts.services.step_up import STRONG, step_up_required
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -144,9 +144,12 @@ class PolicyMiddleware:
             try:
                 step_up_required(request, rule.step_up)
             except RejectedError as error:
+                if error.code == RejectCode.SECOND_FACTOR_NEEDED:
+                    return HttpResponseRedirect(f"{reverse('totp')}?{urlencode({'next': request.get_full_path()})}")
                 if error.code != RejectCode.STEP_UP_NEEDED:
                     raise
-                # Back to see the page, not to repeat a write.
-                target = request.get_full_path() if request.method == "GET" else reverse("security")
+                # Back to see the page, not to repeat a write; a form of money is begun again, so that what was typed is looked at anew.
+                again = request.method == "GET" or rule.step_up in STRONG
+                target = request.get_full_path() if again else reverse("security")
                 return HttpResponseRedirect(f"{reverse('step-up')}?{urlencode({'next': target})}")
         return None

@@ -10,12 +10,14 @@ from celery import shared_task
 from django.core.mail import send_mail
 from django.db import transaction
 
-from accounts.models import Invitation, LoginEvent, MailToken, User
+from accounts.models import Invitation, LoginEvent, MailToken, User, Withdrawal
 from accounts.models.security import browser_name
 from accounts.services import exports
+from accounts.services.beneficiaries import destination_of
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make
 from accounts.services.sessions import login_event_keep
+from accounts.services.withdrawals import money_text
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
 
@@ -200,3 +202,34 @@ def mail_invitation(invitation_id: str) -> None:
         f"sign in (or register with this address first) and follow this link within a week:\n\n{_link(f'/invitations/{token}')}",
         row.email,
     )
+
+
+_WITHDRAWAL_MAILS = {
+    "requested": ("A withdrawal was asked for", "was asked for and waits for our approval"),
+    "paid": ("Your withdrawal was paid", "was paid"),
+    "refused": ("Your withdrawal was refused", "was refused; the money is available to you again"),
+    "cancelled": ("Your withdrawal was cancelled", "was cancelled; the money is available to you again"),
+}
+
+
+@shared_task(name="accounts.tasks.mail_withdrawal", **MAIL)
+def mail_withdrawal(user_id: str, withdrawal_id: str, what: str) -> None:
+    """Tell an owner how far a withdrawal has got; where it was only asked for, with a way to stop it."""
+    user = User.objects.filter(pk=user_id).first()
+    row = Withdrawal.objects.select_related("account", "beneficiary").filter(pk=withdrawal_id).first()
+    if user is None or row is None:
+        return
+    subject, said = _WITHDRAWAL_MAILS[what]
+    text = (
+        f"Hello {_name(user)},\n\na withdrawal of {money_text(row.amount)} from account {row.account.number} to "
+        f"{destination_of(row.beneficiary).masked} {said} ({utc_now():%d %b %Y, %H:%M} UTC).\n"
+    )
+    if row.reason:
+        text += f"\nReason: {row.reason}\n"
+    if row.reference:
+        text += f"\nThe bank's reference: {row.reference}\n"
+    text += f"\nSee {_link('/account/withdrawals')}.\n"
+    if what == "requested" and not user.is_frozen:
+        token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
+        text += f"\nIf it was not you, cancel it there, or freeze your account at once:\n\n{_link(f'/freeze/{token}')}"
+    _send(subject, text, user.email)

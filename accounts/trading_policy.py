@@ -59,8 +59,19 @@ class TierLimits:
     open_orders: int
     deposit_30d_usd: Decimal
     withdrawal_day_usd: Decimal
+    #: Up to here one member of staff lets a withdrawal go; above it takes two.
+    payout_alone_usd: Decimal
     product_order_usd: dict[str, Decimal]
     product_day_usd: dict[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Payouts:
+    """Hours: until a new destination can be used; for how long it counts as new; how soon after a deposit money going out is looked at."""
+
+    cool_off_h: int
+    new_h: int
+    quick_h: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,7 @@ class TradingPolicy:
 
     version: str
     tiers: tuple[TierLimits, ...]
+    payouts: Payouts
     products: dict[str, dict[str, Any]]
     jurisdictions: dict[str, Jurisdiction]
     countries: dict[str, str]
@@ -131,7 +143,8 @@ def product_of(kind: str, asset_class: str) -> str:
 
 def _tier(row: dict[str, Any]) -> TierLimits:
     amounts = {
-        name: Decimal(row[name]) for name in ("order_usd", "order_day_usd", "deposit_30d_usd", "withdrawal_day_usd")
+        name: Decimal(row[name])
+        for name in ("order_usd", "order_day_usd", "deposit_30d_usd", "withdrawal_day_usd", "payout_alone_usd")
     }
     return TierLimits(
         **amounts,
@@ -169,6 +182,7 @@ def trading_policy() -> TradingPolicy:
     return TradingPolicy(
         body["version"],
         tuple(_tier(body["tiers"][str(tier)]) for tier in range(4)),
+        Payouts(**body["payouts"]),
         body["products"],
         jurisdictions,
         {country: code for code, row in body["jurisdictions"].items() for country in row["countries"]},

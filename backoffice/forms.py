@@ -6,6 +6,7 @@ from django import forms
 
 from accounts.forms import PortalForm
 from accounts.roles import NEVER_IN_EMERGENCY, ROLES
+from accounts.services.withdrawals import REFERENCE_MAX
 from backoffice.services.access import EMERGENCY_MINUTES_MAX
 from backoffice.services.approval_kinds import EVIDENCE_MIN, FactorReset
 from backoffice.services.staff import REASON_MAX, REASON_MIN
@@ -25,6 +26,28 @@ class DecisionForm(PortalForm):
     """A reason; the button says what."""
 
     reason = _reason()
+
+
+class RefusalForm(PortalForm):
+    """Why a client does not get what was asked for."""
+
+    reason = forms.CharField(
+        label="Reason",
+        min_length=REASON_MIN,
+        max_length=REASON_MAX,
+        help_text="The client reads it; kept in the audit trail.",
+    )
+
+
+class PaidForm(PortalForm):
+    """A payout the bank has made."""
+
+    reference = forms.CharField(
+        min_length=4,
+        max_length=REFERENCE_MAX,
+        label="Bank reference",
+        help_text="As on the statement. One reference belongs to one payout.",
+    )
 
 
 class MoneyForm(PortalForm):

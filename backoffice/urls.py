@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from backoffice.views import access, approvals, clients
+from backoffice.views import access, approvals, clients, funding
 
 urlpatterns = [
     path("desk", clients.home, name="desk"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("desk/view-as/end", clients.view_as_stop, name="desk-view-as-end"),
     path("desk/approvals", approvals.approvals, name="desk-approvals"),
     path("desk/approvals/<str:approval_id>", approvals.approval, name="desk-approval"),
+    path("desk/funding", funding.funding, name="desk-funding"),
+    path("desk/funding/<str:withdrawal_id>", funding.withdrawal, name="desk-withdrawal"),
+    path("desk/funding/<str:withdrawal_id>/act", funding.withdrawal_act, name="desk-withdrawal-act"),
     path("desk/access", access.access, name="desk-access"),
     path("desk/access/review.csv", access.review, name="desk-access-review"),
     path("desk/access/roles", access.role_request, name="desk-role-request"),

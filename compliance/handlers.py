@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import TradingAccount, User
+from accounts.services.beneficiaries import owner_name_register
 from accounts.services.permissions import trading_permission_set
 from accounts.trading_policy import trading_policy
 from brokerage.platform.models import OutboxEvent
 from brokerage.platform.outbox import on
 from compliance.models import ClientEnd, KycCase
 from compliance.policy import policy
+from compliance.selectors.checklist import answer_of
 from compliance.services.kyc import SYSTEM, State, case_lock, case_move
+
+
+def _verified_name(account: TradingAccount, owner: User) -> str:
+    """The name that onboarding has: the entity's, or the person's. What money is paid out to must carry it."""
+    entity = account.kind == TradingAccount.Kind.ENTITY
+    rows = KycCase.objects.filter(account=account.parent or account) if entity else KycCase.objects.filter(user=owner)
+    case = rows.first()
+    if case is None:
+        return ""
+    if entity:
+        return str(answer_of(case, "company").get("legal_name", ""))
+    given = answer_of(case, "identity")
+    return f"{given['first_name']} {given['last_name']}" if given else ""
+
+
+owner_name_register(_verified_name)
 
 
 @on("profile.changed")

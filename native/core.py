@@ -142,7 +142,8 @@ def build_id() -> str:
 
 def crc32c(data: Any, crc: int = 0) -> int:
     """CRC-32C (Castagnoli) of `data`, continuing from `crc`."""
-    if type(data) is not bytes:  # bytes pass as they are: making an array of them costs more than the checksum of a frame
+    # Bytes pass as they are: making an array of them costs more than the checksum of a frame.
+    if type(data) is not bytes:
         data = ffi.from_buffer("uint8_t[]", data)
     return lib.core_crc32c(crc, data, len(data))
 

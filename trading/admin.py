@@ -264,8 +264,8 @@ class DepositAdmin(_FundingAdmin):
 class WithdrawalAdmin(_FundingAdmin):
     """Withdrawals and how far they have got."""
 
-    list_display = ("id", "account", "amount_text", "status", "created_at")
-    search_fields = ("id", "account__number")
+    list_display = ("id", "account", "amount_text", "status", "reference", "created_at")
+    search_fields = ("id", "reference", "account__number")
 
 
 @admin.register(ProjectionState)

@@ -21,6 +21,7 @@ from trading.models import Execution, Order
 from trading.services.account_control import account_limits_send
 from trading.services.engine_access import get_engine_client
 from trading.services.listing import ListingError, account_send, instrument_send, instruments_listed
+from trading.services.payouts import withdrawal_advance
 
 #: Play money of a new account in the demo.
 PRACTICE_CASH = (("USD", Decimal(100_000)),)
@@ -75,6 +76,15 @@ def deposit_confirmed(event: OutboxEvent) -> None:
     else:
         deposit.status = Deposit.Status.CREDITED
     deposit.save(update_fields=["status", "failed_reason"])
+
+
+@on("withdrawal.changed")
+def withdrawal_changed(event: OutboxEvent) -> None:
+    """Do in the engine what the withdrawal's row says: hold, settle or release. Finishes what a process that died had begun."""
+    try:
+        withdrawal_advance(get_engine_client(), event.key)
+    except EngineUnavailable as error:
+        raise RetryLater(str(error)) from error
 
 
 @on("instrument.changed")

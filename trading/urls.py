@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.views import embed, limits, pages, status
+from trading.views import embed, limits, pages, status, withdrawals
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -16,6 +16,11 @@ urlpatterns = [
     path("embed/<slug:partner>/portfolio/session", embed.session, name="embed-session"),
     path("embed/<slug:partner>/portfolio/data", embed.data, name="embed-data"),
     path("account/limits", limits.limits, name="limits"),
+    path("account/withdrawals", withdrawals.withdrawals, name="withdrawals"),
+    path("account/withdraw", withdrawals.withdraw, name="withdraw"),
+    path("account/withdrawals/<str:withdrawal_id>/cancel", withdrawals.cancel, name="withdrawal-cancel"),
+    path("account/destinations/new", withdrawals.beneficiary_new, name="beneficiary-add"),
+    path("account/destinations/<str:beneficiary_id>/remove", withdrawals.beneficiary_end, name="beneficiary-remove"),
     path("status", status.status, name="status"),
     path("styleguide", status.styleguide, name="styleguide"),
 ]

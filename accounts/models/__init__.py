@@ -2,7 +2,7 @@
 
 from accounts.models.api_keys import ApiKey, TokenFamily
 from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
-from accounts.models.funding import Deposit, Withdrawal
+from accounts.models.funding import Beneficiary, Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
 from accounts.models.personal import ChangeRequest, DataExport, PersonalData
 from accounts.models.rules import AccountLimits, DisclosureAcceptance
@@ -15,6 +15,7 @@ __all__ = [
     "AccountLimits",
     "ApiKey",
     "Balance",
+    "Beneficiary",
     "ChangeRequest",
     "DataExport",
     "Deposit",

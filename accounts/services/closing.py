@@ -34,7 +34,7 @@ def _money(account: TradingAccount) -> str:
 
 def _transfers(account: TradingAccount) -> str:
     live = Deposit.objects.filter(account=account, status__in=("pending", "confirmed")).exists()
-    live = live or Withdrawal.objects.filter(account=account, status__in=("requested", "held")).exists()
+    live = live or Withdrawal.objects.filter(account=account, closed_at=None).exists()
     return "a deposit or withdrawal on its way" if live else ""
 
 

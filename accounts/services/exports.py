@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db import transaction
 
 from accounts.models import (
     Balance,
+    Beneficiary,
     ChangeRequest,
     DataExport,
     Deposit,
@@ -28,6 +29,7 @@ from accounts.models import (
     UserSession,
     Withdrawal,
 )
+from accounts.services.beneficiaries import destination_of
 from accounts.services.personal import change_values, personal_get
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
@@ -146,6 +148,20 @@ section_register(
         TradingAccountMember.objects.filter(user=user), "account__number", "account__kind", "account__status", "role"
     ),
 )
+
+
+def _destinations(user: User) -> Iterator[dict[str, Any]]:
+    for row in Beneficiary.objects.filter(account__owner=user).select_related("account"):
+        found = destination_of(row)
+        yield {
+            "account": row.account.number,
+            "holder": found.holder,
+            "iban": found.iban,
+            "created_at": row.created_at,
+            "removed_at": row.removed_at,
+        }
+
+
 section_register(
     "balances",
     lambda user: _rows(Balance.objects.filter(core_account__in=_own_core(user))),
@@ -172,6 +188,10 @@ section_register(
         "asset",
         "amount",
         "status",
+        "reference",
+        "reason",
         "created_at",
+        "decided_at",
     ),
 )
+section_register("payout destinations", _destinations)

@@ -23,7 +23,9 @@ from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
 
 #: How old a proof may be, in seconds, by kind of act.
-FRESH_S = {"security": 600, "api_key": 300, "withdrawal": 120}
+FRESH_S = {"security": 600, "api_key": 300, "beneficiary": 300, "withdrawal": 120}
+#: For these a password is no proof: who has no second factor sets one up first.
+STRONG = frozenset({"beneficiary", "withdrawal"})
 PROOF = "proved"
 HEADER = "X-Second-Factor"
 
@@ -37,7 +39,7 @@ def proof_set(request: Any, *, method: str, strong: bool) -> None:
 
 
 def step_up_required(request: Any, action: str) -> None:
-    """Refuse (2034) an act without a fresh proof; 2035 for a program of a user without a second factor."""
+    """Refuse (2034) an act without a fresh proof; 2035 without a second factor for a program, and for anybody where money goes out."""
     fresh_s = FRESH_S[action]
     user = request.user
     if getattr(request, "auth", None):
@@ -51,6 +53,8 @@ def step_up_required(request: Any, action: str) -> None:
     if getattr(request, "view_as", None) is not None:
         # The proof in this session is that of the member of staff who looks, not the client's.
         raise RejectedError(RejectCode.VIEW_AS_READ_ONLY)
+    if action in STRONG and not second_factor_enrolled(user.pk):
+        raise ApiProblem(RejectCode.SECOND_FACTOR_NEEDED)
     proof = request.session.get(PROOF) or {}
     age = SYSTEM_CLOCK.now_ns() // NS_PER_S - int(proof.get("at", 0))
     if 0 <= age <= fresh_s and (proof.get("strong") or not second_factor_enrolled(user.pk)):

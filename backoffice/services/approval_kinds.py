@@ -12,12 +12,14 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import TradingAccount, User
+from accounts.models import TradingAccount, User, Withdrawal
 from accounts.selectors.access import accounts_forget
 from accounts.selectors.factors import factors_of
+from accounts.services.beneficiaries import destination_of
 from accounts.services.funding import deposit_confirm, deposit_demand
 from accounts.services.rules import staff_limits_set
 from accounts.services.second_factor import factors_reset
+from accounts.services.withdrawals import approvable_demand, flags_of, money_text, withdrawal_approve
 from backoffice.models import Approval
 from backoffice.selectors.clients import account_for_staff, client_of_staff
 from backoffice.services.access import role_change_preview, role_demand, role_grant
@@ -134,6 +136,41 @@ class Debit(_MoneyKind):
             "core_account": account.core_account, "core_asset": asset.core_asset, "minor": str(minor),
         })  # fmt: skip
         return "sent to the engine"
+
+
+class Payout(_MoneyKind):
+    """Money a client asked to be paid out, where one pair of eyes is not enough. The subject is the withdrawal's id."""
+
+    label = "Payout to a client"
+
+    def check(self, maker: Any, subject: str, payload: Mapping[str, Any]) -> Checked:
+        """It is held, of a client one may see, and nothing forbids it now; looked at again when it is approved."""
+        _only(payload)
+        row = (
+            Withdrawal.objects.select_related("account__owner", "account__parent", "beneficiary__account")
+            .filter(pk=subject)
+            .first()
+        )
+        if row is None:
+            raise RejectedError(RejectCode.NOT_FOUND, "There is no such withdrawal.", field="subject")
+        account_for_staff(maker, row.account.number)
+        if row.status != Withdrawal.Status.HELD:
+            raise RejectedError(RejectCode.WITHDRAWAL_STATE, needed="held", available=str(row.status))
+        approvable_demand(row)
+        after = {
+            "account": row.account.number, "amount": money_text(row.amount), "destination": destination_of(row.beneficiary).masked,
+            "look_at": flags_of(row),
+        }  # fmt: skip
+        return row.pk, after, {}
+
+    def execute(self, approval: Approval, checker: Any) -> str:
+        """Let it go; finance pays it and notes the bank's reference at the funding desk."""
+        withdrawal_approve(withdrawal_id=approval.subject, staff=checker, reason=approval.reason)
+        return "approved; to be paid at the funding desk"
+
+    def owner_id(self, approval: Approval) -> str:
+        """Whose money it is."""
+        return str(Withdrawal.objects.select_related("account").get(pk=approval.subject).account.owner_id)
 
 
 class AccountState(Kind):
@@ -284,6 +321,7 @@ class Role(Kind):
 KINDS: Mapping[str, Kind] = {
     "deposit": Deposit(),
     "debit": Debit(),
+    "payout": Payout(),
     "account_state": AccountState(),
     "account_limits": AccountLimits(),
     "factor_reset": FactorReset(),

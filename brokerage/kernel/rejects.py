@@ -1,12 +1,10 @@
 """The one table of refusals: number, slug, text, the rule broken, the next step, HTTP status and FIX numbers.
 
-Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the others belong to the
-edges. ``docs/rejects.md`` is generated: ``python -m brokerage.kernel.rejects > docs/rejects.md`` (a test compares it).
-Leaves to others: turning core units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are in) and the
-problem+json envelope (``brokerage/platform/problems.py``).
+Owns: every reject number of the house. The core's own are in ``native/include/core.h`` (a test compares them); the others belong to the edges.
+``docs/rejects.md`` is generated: ``python -m brokerage.kernel.rejects > docs/rejects.md`` (a test compares it). Leaves to others: turning core
+units into decimals for ``needed`` and ``available`` (``unit`` says which unit they are in) and the problem+json envelope (``brokerage/platform/problems.py``).
 
-Numbers are never reused. Bands: 1 form, 2 authority, 3 instrument, 4 risk, 5 book, 6 venue, 7 compliance, 8 money, 9
-system.
+Numbers are never reused. Bands: 1 form, 2 authority, 3 instrument, 4 risk, 5 book, 6 venue, 7 compliance, 8 money, 9 system.
 """
 
 # ruff: noqa: E501 - one row of the table is one line
@@ -15,166 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from types import MappingProxyType
 
+from brokerage.kernel.reject_codes import RejectCode as RejectCode
 
-class RejectCode(IntEnum):
-    """Numbers by name; the slug is the name in lower case."""
-
-    MALFORMED = 1001
-    UNSUPPORTED = 1002
-    DUPLICATE_CL_ORD_ID = 1003
-    BAD_VERSION = 1004
-    BAD_QTY = 1005
-    BAD_PRICE = 1006
-    BAD_EXPIRE = 1007
-    OVERFLOW = 1008
-    UNKNOWN_FIELD = 1010
-    TOO_MANY_DECIMALS = 1011
-    NOT_A_NUMBER = 1012
-    MALFORMED_JSON = 1013
-    VALUE_OUT_OF_RANGE = 1014
-    IDEMPOTENCY_KEY_REUSED = 1015
-    MISSING_FIELD = 1016
-    BAD_CURSOR = 1017
-    UNSUPPORTED_MEDIA_TYPE = 1018
-    METHOD_NOT_ALLOWED = 1019
-    PAYLOAD_TOO_LARGE = 1020
-    NOT_ACCEPTABLE = 1021
-    WEAK_PASSWORD = 1022
-    UNKNOWN_TOPIC = 1023
-    UNKNOWN_COUNTRY = 1024
-    UNKNOWN_ACCOUNT = 2001
-    ACCOUNT_HALTED = 2002
-    ACCOUNT_REDUCE_ONLY = 2003
-    NOT_AUTHENTICATED = 2010
-    TOKEN_EXPIRED = 2011
-    PERMISSION_DENIED = 2012
-    THROTTLED = 2013
-    NOT_FOUND = 2014
-    ACCOUNT_NOT_ACTIVE = 2015
-    INVALID_CREDENTIALS = 2016
-    CSRF_FAILED = 2017
-    ORIGIN_REFUSED = 2018
-    SUBSCRIPTION_LIMIT = 2019
-    TLS_REQUIRED = 2020
-    SIGN_IN_LOCKED = 2030
-    USER_FROZEN = 2031
-    LINK_NOT_VALID = 2032
-    WRONG_PASSWORD = 2033
-    STEP_UP_NEEDED = 2034
-    SECOND_FACTOR_NEEDED = 2035
-    WRONG_CODE = 2036
-    SETTINGS_LOCKED = 2037
-    FACTOR_NOT_USABLE = 2038
-    LAST_FACTOR = 2039
-    CHANGE_PENDING = 2040
-    CHANGE_DECIDED = 2041
-    STILL_OPEN = 2042
-    INVITATION_REFUSED = 2043
-    LAST_OWNER = 2044
-    SOCIAL_REFUSED = 2045
-    REFRESH_REUSED = 2060
-    API_KEY_INVALID = 2061
-    API_KEY_EXPIRED = 2062
-    TIMESTAMP_OUTSIDE_WINDOW = 2063
-    NONCE_USED = 2064
-    KEY_ADDRESS_NOT_ALLOWED = 2065
-    SCOPE_MISSING = 2066
-    API_KEY_LIMIT = 2068
-    VIEW_AS_READ_ONLY = 2090
-    STAFF_FACTOR_NEEDED = 2091
-    ADDRESS_NOT_ALLOWED = 2092
-    UNKNOWN_INSTRUMENT = 3001
-    INSTRUMENT_CLOSED = 3002
-    INSTRUMENT_HALTED = 3003
-    GLOBAL_HALT = 3004
-    QTY_BELOW_MIN = 3005
-    QTY_ABOVE_MAX = 3006
-    UNKNOWN_ASSET = 3007
-    BAD_LISTING = 3008
-    REDUCE_ONLY_STATE = 3009
-    LISTING_FROZEN = 3010
-    PRICE_OFF_INCREMENT = 3011
-    QTY_OFF_LOT = 3012
-    INSUFFICIENT_FUNDS = 4001
-    PRICE_COLLAR = 4002
-    MAX_NOTIONAL = 4003
-    MAX_OPEN_ORDERS = 4004
-    NO_REFERENCE_PRICE = 4005
-    REDUCE_ONLY = 4006
-    ACCOUNT_MAX_NOTIONAL = 4007
-    UNKNOWN_ORDER = 5001
-    TOO_LATE = 5002
-    WOULD_CROSS = 5003
-    UNFILLABLE = 5004
-    STALE_REPLACE = 5006
-    QTY_BELOW_FILLED = 5007
-    NO_LIQUIDITY = 5008
-    FILL_LIMIT = 5009
-    KYC_REQUIRED = 7010
-    KYC_RESTRICTED = 7011
-    KYC_INCOMPLETE = 7012
-    KYC_STATE = 7013
-    DOCUMENT_REFUSED = 7014
-    DOCUMENT_TOO_LARGE = 7015
-    DETAILS_REFUSED = 7016
-    NOT_SERVED = 7017
-    SECOND_REVIEWER = 7018
-    LINK_EXPIRED = 7019
-    WEBHOOK_REFUSED = 7020
-    DAY_LIMIT = 7021
-    PRODUCT_BANNED = 7022
-    LEVERAGE_CAP = 7023
-    DISCLOSURE_NEEDED = 7024
-    NOT_APPROPRIATE = 7025
-    PRODUCT_ORDER_LIMIT = 7026
-    DEPOSIT_LIMIT = 7027
-    LIVENESS_REFUSED = 7028
-    LIMIT_CURRENCY = 7029
-    MAKER_IS_CHECKER = 7050
-    ALREADY_DECIDED = 7051
-    APPROVAL_EXPIRED = 7052
-    REASON_MISSING = 7053
-    UNKNOWN_ROLE = 7054
-    EMERGENCY_ALREADY_ON = 7055
-    TIME_LIMIT_TOO_LONG = 7056
-    OUTBOUND_REFUSED = 7057
-    ABOUT_ONESELF = 7058
-    UNKNOWN_HOLD = 8001
-    BAD_AMOUNT = 8002
-    INTERNAL_ERROR = 9000
-    CAPACITY = 9001
-    ENGINE_UNAVAILABLE = 9010
-    OUTCOME_UNKNOWN = 9011
-    PROJECTION_STALE = 9012
-    OVERLOADED = 9013
-    TIMEOUT = 9014
-
-    @property
-    def slug(self) -> str:
-        """Stable lower-case name, as in problem+json."""
-        return self.name.lower()
-
-    @property
-    def row(self) -> Reject:
-        """The row of the table."""
-        return TABLE[self]
-
-
+_EDGE = (range(1010, 2000), range(2010, 3000), range(3011, 4000), range(7000, 8000), range(9010, 10_000))
 #: Numbers the core emits; everything else in the table is the edge's. Compared with core.h by a test.
 CORE_CODES = frozenset(
-    code
-    for code in RejectCode
-    if not (
-        1010 <= code < 2000
-        or 2010 <= code < 3000
-        or 3011 <= code < 4000
-        or 7000 <= code < 8000
-        or code == RejectCode.INTERNAL_ERROR
-        or code >= 9010
-    )
+    code for code in RejectCode if code != RejectCode.INTERNAL_ERROR and not any(int(code) in band for band in _EDGE)
 )
 
 
@@ -357,6 +204,12 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.TIME_LIMIT_TOO_LONG, "Time limit not allowed", "The time limit is outside what is allowed.", "At most {needed} minutes, asked for {available}.", _U.TEXT, "time limits of staff access", "Choose a shorter time.", 422, 99, 99, 6),
     (_C.OUTBOUND_REFUSED, "Address not allowed", "Calls to this address are not allowed.", "{needed}.", _U.TEXT, "outbound allow-list", "Use a public https address on the allow-list.", 422, 99, 99, 6),
     (_C.ABOUT_ONESELF, "About yourself", "You may not decide about your own access or money.", "", _U.NONE, "four eyes: nobody decides about themselves", "Ask a colleague with the right to decide.", 403, 99, 99, 6),
+    (_C.PAYOUTS_FROZEN, "Payouts frozen", "Nothing is paid out for a while after a change of a password, address or second factor.", "Until {needed}.", _U.TEXT, "no payout for a day after a change of credentials", "Wait until then; if the change was not yours, freeze the account and contact support.", 403, 99, 99, 6),
+    (_C.DESTINATION_COOLING, "Destination still new", "A new payout destination can be used only after a while.", "From {needed} on.", _U.TEXT, "cool-off of new payout destinations", "Wait until then; remove the destination if you did not add it.", 403, 99, 99, 6),
+    (_C.WITHDRAWAL_LIMIT, "Withdrawal above the limit", "The day's withdrawals would be above what the tier allows.", "At most {needed} until midnight UTC, it would be {available}.", _U.TEXT, "withdrawals of a day by tier", "Take less, wait for the next day, or raise the tier at /onboarding.", 422, 99, 99, 6),
+    (_C.DESTINATION_NAME, "Not in the owner's name", "Money goes only to accounts in the name of the account's owner.", "Needed {needed}.", _U.TEXT, "payout destinations in the owner's name", "Give an account of your own, with its holder as your bank writes it; your legal name comes from your onboarding.", 422, 99, 99, 6),
+    (_C.WITHDRAWAL_STATE, "Not possible any more", "The withdrawal is not in a state in which this can be done.", "Needed {needed}, it is {available}.", _U.TEXT, "documented steps of a withdrawal", "Reload the page and see how far it has got.", 409, 99, 99, 0),
+    (_C.PAYOUT_REFERENCE_USED, "Reference used before", "Another withdrawal was paid under this reference.", "It was {available}.", _U.TEXT, "one bank reference, one payout", "Compare the bank's statement and give this payout's own reference.", 409, 99, 99, 0),
     (_C.UNKNOWN_HOLD, "Unknown hold", "There is no such hold in this account.", "", _U.NONE, "own live holds", "It was released or settled before: see the ledger.", 422, 99, 99, 1),
     (_C.BAD_AMOUNT, "Amount not allowed", "The amount must be greater than zero.", "", _U.FUNDS, "amount > 0", "Enter an amount above zero.", 422, 99, 99, 0),
     (_C.INTERNAL_ERROR, "Something went wrong", "The request failed for a reason on our side.", "", _U.NONE, "none: a fault", "Try again; quote the request id to support.", 500, 99, 99, 0),

@@ -40,7 +40,8 @@ class Rule:
     of: str = NOTHING
     #: For staff: ``app.codename``; empty: every member of staff.
     permission: str = ""
-    #: Kind of act that needs a fresh proof of who is there (``accounts/services/step_up.py``); pages only.
+    #: Kind of act that needs a fresh proof of who is there (``accounts/services/step_up.py``): asked for at the door of a page; a REST view
+    #: asks itself, once it has read the body.
     step_up: str = ""
     #: Open without a second factor where everybody needs one (``CLIENT_SECOND_FACTOR``): where it is set up, and the brakes.
     bare: bool = False
@@ -57,9 +58,9 @@ def user(of: str = NOTHING, *, step_up: str = "", bare: bool = False) -> Rule:
     return Rule(USER, of=of, step_up=step_up, bare=bare)
 
 
-def key(scope: str, of: str = NOTHING, *, verified: bool = False) -> Rule:
+def key(scope: str, of: str = NOTHING, *, verified: bool = False, step_up: str = "") -> Rule:
     """Somebody signed in, or a key with the scope."""
-    return Rule(USER, scope, of, verified=verified)
+    return Rule(USER, scope, of, verified=verified, step_up=step_up)
 
 
 def staff(permission: str = "", of: str = NOTHING) -> Rule:

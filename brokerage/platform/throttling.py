@@ -1,7 +1,7 @@
 """Budgets of requests per user or address, counted in Valkey in fixed windows.
 
 Owns the table of budgets and the RateLimit-* headers. When Valkey is away: sign-in and registration are refused (an
-attacker must not gain from an outage), everything else goes on with a budget counted in this process, so that nobody
+attacker must not gain from an outage), so are withdrawals; everything else goes on with a budget counted in this process, so that nobody
 is kept from cancelling. Leaves limits of sockets to the consumers and of orders' size to the core.
 """
 
@@ -58,6 +58,7 @@ BUDGETS: dict[str, Budget] = {
     "mail": Budget(5, 3600, fail_closed=True),
     "mail_address": Budget(30, 3600, fail_closed=True),
     "second_factor": Budget(10, 300, fail_closed=True),
+    "withdraw": Budget(60, 60, fail_closed=True),
     # Nothing is refused by these: they count refusals in a minute (refusals.py).
     "refused": Budget(1, 60),
     "refused_acts": Budget(1, 60),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.urls import reverse
 
+from accounts.services.step_up import STRONG
 from brokerage.platform.policy_rules import (
     ANYBODY,
     APPROVAL,
@@ -52,6 +53,8 @@ def happened(answer: Any) -> str:
         if path == reverse("step-up"):
             return PROVE if "next=" in answer["Location"] else ALLOWED
         return FACTOR if path == reverse("totp") and "next=" in answer["Location"] else ALLOWED
+    if status == 401 and answer["Content-Type"].startswith("application/problem+json"):
+        return FACTOR if json.loads(answer.content)["code"] == 2035 else SIGN_IN
     if status in {401, 404, 405}:
         return {401: SIGN_IN, 404: NOT_THERE, 405: METHOD}[status]
     if status == 403:
@@ -98,7 +101,10 @@ def wanted(actor: Actor, rule: Rule, method: str, target: str, *, rest: bool, st
             return FACTOR
         if not actor.may(rule.permission):
             return FORBIDDEN
-    if rule.step_up and not actor.proof:
+    if rule.step_up in STRONG and not actor.factor:
+        return FACTOR
+    # A program proves itself with each request, and sends no code here.
+    if rule.step_up and (not actor.proof or (rest and not actor.cookies)):
         return PROVE
     found = _whose(actor, rule, target)
     # The page looks the client up first, the API asks for the right first.

@@ -27,7 +27,8 @@ ALSO = {"desk-client-request": "backoffice.request_account"}
 BY_QUERY = {
     "home", "trade", "orders", "order", "portfolio", "ledger", "api-orders", "api-orders-csv", "api-executions", "api-executions-csv",
     "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits",
-    "api-order", "api-order-events", "api-order-by-client-id",
+    "api-order", "api-order-events", "api-order-by-client-id", "withdrawals", "withdraw", "beneficiary-add", "api-beneficiaries",
+    "api-withdrawals", "api-withdrawals-csv",
 }  # fmt: skip
 #: ... and by the body.
 BY_BODY: dict[str, dict[str, Any]] = {
@@ -37,6 +38,9 @@ BY_BODY: dict[str, dict[str, Any]] = {
     "api-orders-preview": ORDER,
     "api-orders-cancel-all": {},
     "api-order": {"qty": "2"},
+    # Of no money at all: refused for that (8002) once the caller may.
+    "api-withdrawals": {"beneficiary_id": "0" * 26, "amount": "0"},
+    "api-beneficiaries": {"holder": "Somebody", "iban": "GB29NWBK60161331926819"},
 }
 #: Words in addresses that are no object of anybody.
 WORDS: dict[str, Any] = {
@@ -49,12 +53,14 @@ THINGS = {
     "order_id": "order_id", "client_order_id": "client_order_id", "session_id": "session_id", "family_id": "family_id",
     "export_id": "export_id", "uid": "passkey", "member_id": "member_id", "invitation_id": "invitation_id", "case_id": "case_id",
     "hit_id": "hit_id", "proposal_id": "proposal_id", "approval_id": "approval_id", "user_id": "user_id",
+    "withdrawal_id": "withdrawal_id", "beneficiary_id": "beneficiary_id",
 }  # fmt: skip
 #: Which thing a token in an address stands for.
 TOKENS = {"invitation": "invitation", "kyc-document": "document"}
 #: Ids of nothing that look like ids.
 NOTHING_LIKE_IT: dict[str, Any] = {
-    "order_id": "7ZZZZ", "client_order_id": "nothing", "approval_id": "0" * 26, "proposal_id": 2_000_000_000,
+    "order_id": "7ZZZZ", "client_order_id": "nothing", "approval_id": "0" * 26, "proposal_id": 2_000_000_000, "withdrawal_id": "0" * 26,
+    "beneficiary_id": "0" * 26,
 }  # fmt: skip
 
 

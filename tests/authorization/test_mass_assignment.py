@@ -182,6 +182,8 @@ def test_json_bodies_refuse_each_column_by_name(world: World) -> None:
         ("PATCH", f"/api/v1/orders/{world.things['order_id']}"): {"account": world.theirs.number, "qty": "2"},
         ("POST", "/api/v1/api-keys"): {"name": "more", "scopes": ["read"]},
         ("POST", "/api/v1/onboarding/appeal"): {"text": "Please look at it again, thank you."},
+        ("POST", "/api/v1/withdrawals"): {"beneficiary_id": world.things["beneficiary_id"], "amount": "1"},
+        ("POST", "/api/v1/beneficiaries"): {"holder": "Anna", "iban": "GB29NWBK60161331926819"},
         ("PUT", "/api/v1/onboarding/steps/bank"): {"holder": "Anna", "iban": "GB29NWBK60161331926819"},
     }
     known = {
@@ -191,7 +193,7 @@ def test_json_bodies_refuse_each_column_by_name(world: World) -> None:
     names = sorted({field.name for field in columns()} | {field.attname for field in columns()})
     for (method, path), body in bodies.items():
         for name in names:
-            if name in known:
+            if name in known or (path.endswith("/withdrawals") and name in {"asset", "amount", "beneficiary_id"}):
                 continue
             with transaction.atomic():
                 answer = owner.call(method, path, {**body, name: True})

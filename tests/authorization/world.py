@@ -25,6 +25,7 @@ from accounts.models import (
     TradingAccount,
     TradingAccountMember,
     User,
+    Withdrawal,
 )
 from accounts.roles import ROLES
 from accounts.selectors.sessions import SESSION_ID, sessions_forget
@@ -49,6 +50,7 @@ from compliance.services.documents import document_add, link_make
 from compliance.tests.factories import case_filled
 from marketdata.services.seed import reference_seed
 from tests.conftest_engine import forget_caches
+from tests.payouts import destination
 from trading.models import Execution, Order
 from trading.selectors.shapes import order_public_id
 
@@ -163,13 +165,14 @@ def world_make() -> World:
     theirs = _active(account_open(user=anna, kind="entity", name=f"{SECRET} Ltd"))
     actors = {"visitor": Actor("visitor")}
 
+    # Clients have a second factor: money goes out with one only.
     def client(name: str, role: str = "", *, verified: bool = True) -> Actor:
         user, account = _client(name, verified=verified)
         if role:
             TradingAccountMember.objects.create(account=theirs, user=user, role=role)
-        return Actor(name, user, _signed_in(user), account=account, role_in_theirs=role)
+        return Actor(name, user, _signed_in(user, factor=True), account=account, role_in_theirs=role)
 
-    actors["owner"] = Actor("owner", anna, _signed_in(anna), account=theirs, role_in_theirs="owner")
+    actors["owner"] = Actor("owner", anna, _signed_in(anna, factor=True), account=theirs, role_in_theirs="owner")
     actors["owner, proof too old"] = Actor(
         "owner, proof too old", anna, _signed_in(anna, proof=False), account=theirs, role_in_theirs="owner", proof=False
     )
@@ -251,6 +254,11 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         maker=people["senior dealer"], kind="account_state", subject=theirs.number, payload={"state": "halted"},
         reason=REASON,
     )  # fmt: skip
+    saved = destination(anna, theirs.number, holder=theirs.name)
+    payout = Withdrawal.objects.create(
+        id="0" * 25 + "1", account=theirs, beneficiary=saved, requested_by=anna, asset="USD", amount=5_000_000, status="held", hold_id=1,
+        created_at=now, created_ns=10**18,
+    )  # fmt: skip
     passkey = Passkey.objects.create(
         user=anna, name="key", confirmed=False, credential_id=b"c", public_key=b"k", rp_id="testserver", created_at=now
     )
@@ -274,10 +282,13 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         "hit_id": str(hit.pk),
         "proposal_id": proposal.pk,
         "approval_id": approval.pk,
+        "withdrawal_id": payout.pk,
+        "beneficiary_id": saved.pk,
         "user_id": str(people["support"].pk),
         "unassigned": actors["stranger"].account.number,  # type: ignore[union-attr]
         "rows": {
             "accounts.balance": balance.pk, "accounts.ledgerentry": entry.pk, "accounts.tradingaccount": theirs.pk,
+            "accounts.withdrawal": payout.pk,
             "accounts.tradingaccountmember": TradingAccountMember.objects.get(role="viewer").pk, "accounts.user": anna.pk,
             "backoffice.approval": approval.pk, "backoffice.clientgroup": group.pk, "trading.order": order.pk,
             "trading.execution": fill.pk,

@@ -37,6 +37,7 @@ from compliance.services.kyc import case_open
 from tests.browser.conftest import DESK, PHONE, WAIT_MS, Site
 from tests.browser.test_pages import AXE, too_wide
 from tests.conftest_engine import Trader
+from tests.payouts import OTHER_IBAN, destination, payee
 
 LOOKS = [(scheme, size["width"]) for scheme in ("light", "dark") for size in (DESK, PHONE)]
 
@@ -53,7 +54,7 @@ FORMS = {
     "openid_connect_login", "openid_connect_callback", "social-unlink", "kyc-decide", "kyc-hit", "kyc-proposal", "onboarding-appeal",
     "onboarding-submit", "trade-default", "desk", "desk-view-as", "desk-client-request", "desk-view-as-end", "desk-role-request",
     "desk-emergency", "desk-role-end", "confirm-send", "email-old", "email-new",
-    "entity-submit", "entity-appeal",
+    "entity-submit", "entity-appeal", "withdrawal-cancel", "beneficiary-remove", "desk-withdrawal-act",
 }  # fmt: skip
 #: What is not ours to mend, by page and rule. Everything else of the administration and of the API documentation counts.
 THIRD_PARTY = {
@@ -126,6 +127,9 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     asked = approval_request(
         maker=staff(ADMINISTRATOR), kind="role", subject=staff(FINANCE).email, payload={"role": "risk"}, reason=REASON
     )
+    payer = payee(site.platform)
+    payout = payer.held("250")
+    destination(payer.trader.user, payer.number, OTHER_IBAN, old=False)
     recover, confirm, freeze = (
         mail_token_make(user=user, purpose=one) for one in ("recover", "confirm_email", "freeze")
     )
@@ -145,7 +149,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("personal", "/profile/personal"), ("export", "/profile/export"), ("close", "/profile/close"), ("profile-api", "/profile/api"),
         ("profile-api-keys", "/profile/api-keys"), ("security", "/security"), ("password", "/security/password"),
         ("email", "/security/email"), ("login-history", "/security/history"),
-        ("totp", "/security/authenticator"),
+        ("totp", "/security/authenticator"), ("withdrawals", "/account/withdrawals"),
         ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
         ("onboarding", "/onboarding"), ("developers", "/developers"),
         ("limits", "/account/limits"), ("entity", f"/onboarding/entity/{number}"), ("entity-step", f"/onboarding/entity/{number}/steps/company"),
@@ -164,6 +168,14 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("kyc-case", f"/compliance/kyc/{case.pk}"), ("step-up", "/step-up?next=/security"),
         ("audit-search", "/compliance/audit"), ("audit-entry", f"/compliance/audit/{entry}"),
     ]  # fmt: skip
+    money = [
+        ("withdrawals", "/account/withdrawals"),
+        ("withdraw", "/account/withdraw"),
+        ("beneficiary-add", "/account/destinations/new"),
+    ]
+    office += [
+        ("desk-funding", "/desk/funding"), ("desk-funding", "/desk/funding?queue=paid"), ("desk-withdrawal", f"/desk/funding/{payout.pk}"),
+    ]  # fmt: skip
     admin = [("admin:index", "/admin/")] + [
         ("admin:" + (row.name or ""), f"/{path}")
         for path, row in url_routes(get_resolver().url_patterns)
@@ -174,6 +186,8 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("admin:add", "/admin/backoffice/desk/add/"),
     ]  # fmt: skip
     return {
+        # First: a proof for money is good for two minutes.
+        "payer": (_cookie(payer.trader.user, factor=True), money),
         "visitor": ("", visitor),
         "client": (_cookie(user, factor=False), own),
         "onboarding": (_cookie(onboarding.user, factor=False), onboards),

@@ -40,7 +40,8 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
     wanted = {
         "accounts", "accounts/{number}", "api-keys", "api-keys/{id}", "auth/sign-ins", "auth/sign-ins/{family_id}",
         "audit/checkpoint", "audit/consistency", "audit/entries", "audit/entries/{seq}", "audit/entries/{seq}/proof",
-        "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances",
+        "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances", "beneficiaries",
+        "beneficiaries/{beneficiary_id}",
         "desk/approvals", "desk/approvals/{approval_id}", "desk/approvals/{approval_id}/decision", "disclosures", "embed-tokens", "errors", "limits",
         "onboarding", "onboarding/appeal", "onboarding/documents", "onboarding/entities", "onboarding/entities/{number}",
         "onboarding/entities/{number}/appeal", "onboarding/entities/{number}/documents", "onboarding/entities/{number}/owners",
@@ -48,7 +49,8 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
         "executions", "executions.csv", "instruments", "instruments/{symbol}", "instruments/{symbol}/book",
         "instruments/{symbol}/candles", "instruments/{symbol}/trades", "ledger", "ledger.csv", "orders", "orders.csv",
         "orders/by-client-id/{client_order_id}", "orders/cancel-all", "orders/preview", "orders/{order_id}",
-        "orders/{order_id}/events", "positions", "profile", "quotes", "quotes/{symbol}", "status", "time", "ws-ticket",
+        "orders/{order_id}/events", "positions", "profile", "quotes", "quotes/{symbol}", "status", "time",
+        "withdrawals", "withdrawals.csv", "withdrawals/{withdrawal_id}", "ws-ticket",
     }  # fmt: skip
     found = {path.removeprefix("/api/v1/") for path in schema(tmp_path)["paths"] if path.startswith("/api/v1/")}
     assert found == wanted

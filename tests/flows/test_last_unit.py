@@ -85,7 +85,7 @@ def test_the_same_order_sent_a_hundred_times_is_one(live_platform: LivePlatform,
 
 @pytest.mark.parametrize("kind", ["withdraw", "hold", "transfer"])
 def test_a_hundred_payouts_of_the_last_money(live_platform: LivePlatform, kind: str) -> None:
-    """No route pays out yet, so the engine is asked as such a route will have to ask it."""
+    """The engine's own commands; the route that pays out races orders in ``test_withdrawals.py``."""
     from marketdata.models import Asset
     from trading.engine import commands
     from trading.engine.gateway import Accepted, EngineClient, Rejected

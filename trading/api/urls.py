@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.api import orders, portfolio
+from trading.api import orders, portfolio, withdrawals
 
 urlpatterns = [
     path("orders", orders.OrdersView.as_view(), name="api-orders"),
@@ -19,6 +19,11 @@ urlpatterns = [
     path("balances", portfolio.BalancesView.as_view(), name="api-balances"),
     path("ledger", portfolio.LedgerView.as_view(), name="api-ledger"),
     path("ledger.csv", portfolio.LedgerCsvView.as_view(), name="api-ledger-csv"),
+    path("beneficiaries", withdrawals.BeneficiariesView.as_view(), name="api-beneficiaries"),
+    path("beneficiaries/<str:beneficiary_id>", withdrawals.BeneficiaryView.as_view(), name="api-beneficiary"),
+    path("withdrawals", withdrawals.WithdrawalsView.as_view(), name="api-withdrawals"),
+    path("withdrawals.csv", withdrawals.WithdrawalsCsvView.as_view(), name="api-withdrawals-csv"),
+    path("withdrawals/<str:withdrawal_id>", withdrawals.WithdrawalView.as_view(), name="api-withdrawal"),
     path("positions", portfolio.PositionsView.as_view(), name="api-positions"),
     path("limits", portfolio.LimitsView.as_view(), name="api-limits"),
     path("status", portfolio.StatusView.as_view(), name="api-status"),

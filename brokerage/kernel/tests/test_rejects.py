@@ -29,7 +29,7 @@ def test_layout_and_table_agree() -> None:
 
 @pytest.mark.parametrize("code", list(RejectCode), ids=lambda code: code.slug)
 def test_every_row_tells_what_why_and_what_next(code: RejectCode) -> None:
-    row = code.row
+    row = TABLE[code]
     assert row.code is code
     assert row.slug == code.name.lower()
     assert row.title
