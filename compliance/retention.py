@@ -79,7 +79,7 @@ TABLE: tuple[Kept, ...] = (
         "clients who left", "everything sealed for them, their file, factors and links; address and name",
         ("compliance.ClientEnd", "accounts.User", "accounts.PersonalData", "accounts.ChangeRequest", "accounts.TotpDevice", "accounts.Passkey",
          "accounts.SocialLink", "compliance.KycAnswer", "compliance.KycCheck", "compliance.LivenessCheck", "compliance.KycTransition",
-         "compliance.KycProposal", "compliance.ScreeningHit", "compliance.GoodGuy"),
+         "compliance.KycProposal", "compliance.ScreeningHit", "compliance.GoodGuy", "accounts.Beneficiary"),
         Act.ERASE, YEARS_5, AML, "ended_at", "user", {"erased_at": None},
     ),
     Kept("uploads without a row", "sealed files that a crash left behind", (), Act.DELETE, days(1), NO_PERSON, where="`vault_dir`"),

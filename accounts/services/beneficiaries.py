@@ -58,12 +58,17 @@ class Destination:
         return f"{self.iban[:4]} •••• {self.iban[-4:]}"
 
 
+ERASED = Destination("erased", "••••••••")
+
+
 def destination_of(row: Beneficiary) -> Destination:
     """What a row says; an erased client's says nothing any more."""
     try:
+        if not row.sealed:
+            return ERASED
         found = json.loads(unseal_text(row.sealed, table=TABLE, row=row.pk, field="sealed"))
     except KeyDestroyedError:
-        return Destination("erased", "••••••••")
+        return ERASED
     return Destination(found["holder"], found["iban"])
 
 

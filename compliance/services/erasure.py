@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from accounts.models import (
     ApiKey,
+    Beneficiary,
     ChangeRequest,
     DataExport,
     Invitation,
@@ -30,6 +31,7 @@ from accounts.models import (
     TradingAccount,
     User,
     UserSession,
+    Withdrawal,
 )
 from brokerage.platform.audit import record
 from brokerage.platform.auth import users_forget
@@ -89,6 +91,9 @@ def client_erase(*, user_id: UUID, now: datetime, ended_by: datetime) -> bool:
         for model in OWN_ROWS:
             model._default_manager.filter(user=user).delete()
         Invitation.objects.filter(invited_by=user).delete()
+        # Where money went is in the books without names; what staff wrote to the client about it goes.
+        Beneficiary.objects.filter(account__owner=user).update(sealed=b"")
+        Withdrawal.objects.filter(account__owner=user).update(reason="")
         # An entity's legal name is no person's.
         TradingAccount.objects.filter(owner=user).exclude(kind=TradingAccount.Kind.ENTITY).update(name="")
         User.objects.filter(pk=user.pk).update(

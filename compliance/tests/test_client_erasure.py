@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from accounts.models import KnownDevice, LoginEvent, PersonalData, TradingAccount, User
+from accounts.models import Beneficiary, KnownDevice, LoginEvent, PersonalData, TradingAccount, User, Withdrawal
+from accounts.services.beneficiaries import ERASED, TABLE, destination_of
 from accounts.services.closing import user_close
 from accounts.services.personal import personal_change
 from accounts.services.second_factor import totp_begin
@@ -70,6 +72,16 @@ def left(trail: Recorder, django_capture_on_commit_callbacks: Any) -> User:  # n
         user=user, digest=b"d" * 32, label="Netscape-of-Quentin", first_seen_at=now, last_seen_at=now
     )
     totp_begin(user=user)
+    document = json.dumps({"holder": "Quentin Quixley", "iban": "GB33BUKB20201555555555"})
+    saved = Beneficiary.objects.create(
+        id="01KQUENTIN0000000000000000", account=TradingAccount.objects.get(owner=user), added_by=user, created_at=now, usable_at=now,
+        sealed=crypto.seal(document, owner=f"user:{user.pk}", table=TABLE, row="01KQUENTIN0000000000000000", field="sealed"),
+    )  # fmt: skip
+    Withdrawal.objects.create(
+        id="01KWITHDRAWN00000000000000", account=saved.account, beneficiary=saved, requested_by=user, asset="USD", amount=1,
+        status="refused", reason="wrote about Quentin", created_at=now, created_ns=1, decided_at=now, closed_at=now,
+    )  # fmt: skip
+    assert destination_of(saved).holder == "Quentin Quixley"
     record("profile.changed", object_type="user", object_id=user.pk, subject=user.pk, after={"name": "Quentin Quixley"})
     with django_capture_on_commit_callbacks(execute=True):
         user_close(user=user)
@@ -136,6 +148,7 @@ def test_then_nothing_says_who_it_was_and_every_proof_holds(
     assert trail_verify(signer().public) == AuditEntry.objects.count()
     acts = set(AuditEntry.objects.filter(object_id=str(left.pk)).values_list("action", flat=True))
     assert {"subject.erased", "client.erased"} <= acts
+    assert destination_of(Beneficiary.objects.get()) == ERASED
     # The books stay.
     left.refresh_from_db()
     assert (left.email, left.is_active) == (f"erased-{left.pk.hex}@erased.invalid", False)

@@ -47,5 +47,5 @@ def test_every_item_of_asvs_levels_1_and_2_is_there_once() -> None:
     rows = [line.split("|") for line in ASVS.splitlines() if line.startswith("| V")]
     found = [item for row in rows for item in re.findall(r"V\d+\.\d+\.\d+", row[1])]
     assert sorted(found) == sorted(wanted)
-    assert {row[2].strip() for row in rows} == {"yes", "n/a", "operator", "open"}
+    assert {row[2].strip() for row in rows} <= {"yes", "n/a", "operator", "open"}
     assert [row[1] for row in rows if row[2].strip() == "yes" and "`" not in row[3]] == []
