@@ -134,8 +134,16 @@ def open_ways(needed: list[Path]) -> None:
                 _mount(f"/proc/self/fd/{handle}", str(path), "none", _MS_BIND | _MS_REC)
 
 
+def _apart_demand() -> None:
+    """Refuse to mount where who started this would see it: laid over the machine's own folders it would stay there."""
+    own, parent = (os.readlink(f"/proc/{pid}/ns/mnt") for pid in ("self", os.getppid()))
+    if own == parent:
+        raise CannotConfineError("This is no mount namespace of its own: start it through unshare --mount.")
+
+
 def readonly_but(folder: Path, needed: list[Path]) -> None:
-    """Make everything read-only but ``folder``, for this process and its children (it must be in a mount namespace of its own)."""
+    """Make everything read-only but ``folder``, for this process and its children, in a mount namespace of their own."""
+    _apart_demand()
     _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
     open_ways(needed)
     _mount(str(folder), str(folder), "none", _MS_BIND)

@@ -257,3 +257,12 @@ def test_a_confinement_that_cannot_be_had_is_an_error_not_a_weaker_one(tmp_path:
         done = subprocess.run([*command, *options, "--", "true"], capture_output=True, text=True, check=False)
         assert done.returncode == 70
         assert done.stderr.strip()
+
+
+def test_nothing_is_mounted_where_the_machine_would_keep_it(tmp_path: Path) -> None:
+    """Once started by hand without a namespace it laid an empty folder over root's home, for everybody and until the next start."""
+    before = Path("/proc/self/mountinfo").read_text()
+    command = [sys.executable, str(ROOT / "tests" / "hardening" / "confine.py"), "--data", str(tmp_path), str(ROOT), "--", "true"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "unshare --mount" in done.stderr) == (70, True)
+    assert Path("/proc/self/mountinfo").read_text() == before
