@@ -94,6 +94,7 @@ REST: dict[str, Row] = {
     "api-audit-entry": {"GET": _AUDITOR},
     "api-audit-inclusion": {"GET": _AUDITOR},
     "api-audit-export": {"GET": _AUDITOR},
+    "api-rules-register": {"GET": _AUDITOR},
     # Who a client is, and what staff decide, is for people.
     "api-onboarding": {"GET": user()},
     "api-onboarding-appeal": {"POST": user()},
@@ -232,6 +233,8 @@ PAGES: dict[str, Row] = {
     "audit-entry": {"GET": _AUDITOR},
     "audit-proof": {"GET": _AUDITOR},
     "audit-record-pdf": {"GET": _AUDITOR},
+    "rules-register": {"GET": _AUDITOR},
+    "rules-register-csv": {"GET": _AUDITOR},
     # The desk
     "desk": {"GET": staff()},
     "desk-clients": {"GET": staff("backoffice.view_clients")},
