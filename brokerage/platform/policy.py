@@ -56,6 +56,7 @@ REST: dict[str, Row] = {
     "api-profile": {"GET": key(READ), "PATCH": user()},
     "api-accounts": {"GET": key(READ)},
     "api-account": {"GET": key(READ, LOOK)},
+    "api-account-overview": {"GET": key(READ, LOOK)},
     "api-ws-ticket": {"POST": key(READ, LOOK)},
     # What the frame shows is what this key could read.
     "api-embed-tokens": {"POST": key(READ, LOOK)},
