@@ -93,6 +93,8 @@ def test_the_page_shows_and_filters(client: Client, officer: User) -> None:
     for row in rules_for():
         assert f'id="{row.code}"' in page
     found = client.get("/compliance/register?jurisdiction=GB&state=in_force").context["rows"]
+    assert 'href="/compliance/kyc"' in page
+    found = [row["rule"] for row in found]
     assert {row.code for row in found} >= {"crypto_cfd_ban", "appropriateness", "four_eyes"}
     assert all("GB" in row.jurisdictions and row.state == "in_force" for row in found)
     assert client.get("/compliance/register?jurisdiction=XX").status_code == 400

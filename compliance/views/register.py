@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import get_resolver
 from django.views.decorators.http import require_safe
 
+from accounts.views.developers import url_routes
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.reporting import csv_response
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
 from compliance.forms import RegisterFilterForm
-from compliance.register import COLUMNS, STATES, register_version, rule_row, rules_for
+from compliance.register import COLUMNS, STATES, Rule, register_version, rule_row, rules_for
+
+
+@lru_cache(maxsize=1)
+def _addresses() -> dict[str, str]:
+    return {row.name: f"/{path}" for path, row in url_routes(get_resolver().url_patterns) if row.name}
+
+
+def _place(route: str) -> dict[str, Any]:
+    """Where a route is; it can be opened from here when nothing in its address is left open and it is a page."""
+    address = _addresses()[route]
+    return {"address": address, "open": "<" not in address and not address.startswith("/api/")}
+
+
+def _shown(row: Rule) -> dict[str, Any]:
+    report = _place(row.report.route) if row.report.route else None
+    return {"rule": row, "places": [_place(route) for route in row.routes], "report": report}
 
 
 @refusing_page
@@ -26,7 +47,7 @@ def rules(request: HttpRequest) -> HttpResponse:
     context = {
         "page": "register",
         "form": form,
-        "rows": found,
+        "rows": [_shown(row) for row in found],
         "filtered": fits and any(form.cleaned_data.values()),
         "query": request.GET.urlencode(),
         "version": register_version(),
