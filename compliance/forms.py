@@ -8,6 +8,7 @@ from django import forms
 
 from accounts.forms import PortalForm, country_choices
 from compliance.models import KycDocument
+from compliance.register import STATES, jurisdictions
 from compliance.selectors.checklist import BY_NAME
 from compliance.services.answers import QUIZ
 
@@ -276,3 +277,12 @@ class AuditFilterForm(PortalForm):
         if data.get("since") and data.get("until") and data["since"] >= data["until"]:
             self.add_error("until", "This must be later than From.")
         return data
+
+
+class RegisterFilterForm(PortalForm):
+    """Which rows of the register of rules; both must fit."""
+
+    jurisdiction = forms.ChoiceField(
+        label="Jurisdiction", choices=[("", "All"), *jurisdictions().items()], required=False
+    )
+    state = forms.ChoiceField(label="State", choices=[("", "All"), *STATES.items()], required=False)

@@ -56,6 +56,7 @@ REST: dict[str, Row] = {
     "api-profile": {"GET": key(READ), "PATCH": user()},
     "api-accounts": {"GET": key(READ)},
     "api-account": {"GET": key(READ, LOOK)},
+    "api-account-overview": {"GET": key(READ, LOOK)},
     "api-ws-ticket": {"POST": key(READ, LOOK)},
     # What the frame shows is what this key could read.
     "api-embed-tokens": {"POST": key(READ, LOOK)},
@@ -94,6 +95,7 @@ REST: dict[str, Row] = {
     "api-audit-entry": {"GET": _AUDITOR},
     "api-audit-inclusion": {"GET": _AUDITOR},
     "api-audit-export": {"GET": _AUDITOR},
+    "api-rules-register": {"GET": _AUDITOR},
     # Who a client is, and what staff decide, is for people.
     "api-onboarding": {"GET": user()},
     "api-onboarding-appeal": {"POST": user()},
@@ -232,6 +234,8 @@ PAGES: dict[str, Row] = {
     "audit-entry": {"GET": _AUDITOR},
     "audit-proof": {"GET": _AUDITOR},
     "audit-record-pdf": {"GET": _AUDITOR},
+    "rules-register": {"GET": _AUDITOR},
+    "rules-register-csv": {"GET": _AUDITOR},
     # The desk
     "desk": {"GET": staff()},
     "desk-clients": {"GET": staff("backoffice.view_clients")},

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.api import audit, entities, onboarding, webhooks
+from compliance.api import audit, entities, onboarding, register, webhooks
 
 urlpatterns = [
     path("audit/checkpoint", audit.CheckpointView.as_view(), name="api-audit-checkpoint"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("audit/entries/<auditseq:seq>", audit.EntryView.as_view(), name="api-audit-entry"),
     path("audit/entries/<auditseq:seq>/proof", audit.InclusionView.as_view(), name="api-audit-inclusion"),
     path("audit/export", audit.ExportView.as_view(), name="api-audit-export"),
+    path("compliance/register", register.RegisterView.as_view(), name="api-rules-register"),
     path("onboarding", onboarding.CaseView.as_view(), name="api-onboarding"),
     path("onboarding/appeal", onboarding.AppealView.as_view(), name="api-onboarding-appeal"),
     path("onboarding/documents", onboarding.DocumentsView.as_view(), name="api-onboarding-documents"),

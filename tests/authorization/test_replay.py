@@ -99,6 +99,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         do("GET", f"/api/v1/{path}")
     do("GET", "/api/v1/accounts")
     do("GET", f"/api/v1/accounts/{number}")
+    do("GET", f"/api/v1/accounts/{number}/overview")
     do("GET", "/api/v1/profile")
     do("PATCH", "/api/v1/profile", body={"display_name": "Anna"})
     User.objects.filter(pk=anna.pk).update(display_name=SECRET)

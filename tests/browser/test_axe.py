@@ -46,6 +46,7 @@ NOT_PAGES = {
     "schema", "health-live", "health-ready", "version", "jwks", "proof-verifier", "embed-session", "embed-data", "onboarding-status",
     "styleguide", "kyc-document", "export-file", "desk-access-review", "passkey-use-options", "passkey-register-options",
     "entity-status", "audit-csv", "audit-proofs", "audit-proof", "audit-pdf", "audit-record-pdf", "kyc-file",
+    "rules-register-csv",
 }  # fmt: skip
 #: They answer forms (POST) and lead elsewhere.
 FORMS = {
@@ -167,6 +168,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("desk-approval", f"/desk/approvals/{asked.pk}"), ("desk-access", "/desk/access"), ("kyc-queue", "/compliance/kyc"),
         ("kyc-case", f"/compliance/kyc/{case.pk}"), ("step-up", "/step-up?next=/security"),
         ("audit-search", "/compliance/audit"), ("audit-entry", f"/compliance/audit/{entry}"),
+        ("rules-register", "/compliance/register"), ("rules-register", "/compliance/register?jurisdiction=JP&state=in_force"),
     ]  # fmt: skip
     money = [
         ("withdrawals", "/account/withdrawals"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.api import orders, portfolio, withdrawals
+from trading.api import orders, overview, portfolio, withdrawals
 
 urlpatterns = [
     path("orders", orders.OrdersView.as_view(), name="api-orders"),
@@ -26,5 +26,6 @@ urlpatterns = [
     path("withdrawals/<str:withdrawal_id>", withdrawals.WithdrawalView.as_view(), name="api-withdrawal"),
     path("positions", portfolio.PositionsView.as_view(), name="api-positions"),
     path("limits", portfolio.LimitsView.as_view(), name="api-limits"),
+    path("accounts/<str:number>/overview", overview.OverviewView.as_view(), name="api-account-overview"),
     path("status", portfolio.StatusView.as_view(), name="api-status"),
 ]
