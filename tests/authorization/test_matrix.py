@@ -34,7 +34,7 @@ NOT_HERE = {
 }
 #: What a page says 404 to by itself: no checkpoint was signed yet, an address nobody serves, a link that does not work.
 MAY_BE_AWAY = {
-    "audit-entry", "audit-proof", "audit-proofs",
+    "audit-entry", "audit-proof", "audit-proofs", "audit-pdf", "audit-record-pdf",
     "api-audit-checkpoint", "api-audit-consistency", "api-audit-entry", "api-audit-inclusion", "api-audit-export",
     "admin:django.contrib.admin.sites.catch_all_view", "social-unlink",
     "confirm", "recover-set", "email-old", "email-new", "freeze", "api-onboarding-step", "second-step", "desk-role-end", "invitation",
