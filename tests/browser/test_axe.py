@@ -54,6 +54,7 @@ FORMS = {
     "openid_connect_login", "openid_connect_callback", "social-unlink", "kyc-decide", "kyc-hit", "kyc-proposal", "onboarding-appeal",
     "onboarding-submit", "trade-default", "desk", "desk-view-as", "desk-client-request", "desk-view-as-end", "desk-role-request",
     "desk-emergency", "desk-role-end", "confirm-send", "email-old", "email-new",
+    "mobile-notices", "mobile-remove", "push-device-remove",
     "entity-submit", "entity-appeal", "withdrawal-cancel", "beneficiary-remove", "desk-withdrawal-act",
 }  # fmt: skip
 #: What is not ours to mend, by page and rule. Everything else of the administration and of the API documentation counts.
@@ -149,6 +150,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("personal", "/profile/personal"), ("export", "/profile/export"), ("close", "/profile/close"), ("profile-api", "/profile/api"),
         ("profile-api-keys", "/profile/api-keys"), ("security", "/security"), ("password", "/security/password"),
         ("email", "/security/email"), ("login-history", "/security/history"),
+        ("mobile", "/security/mobile"), ("mobile-confirm", "/security/mobile/code"),
         ("totp", "/security/authenticator"), ("withdrawals", "/account/withdrawals"),
         ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
         ("onboarding", "/onboarding"), ("developers", "/developers"),
