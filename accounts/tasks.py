@@ -224,7 +224,10 @@ def mail_new_device(self: Task, user_id: str, ip: str, label: str) -> None:
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return
-    _tell_also(self, user, f"somebody signed in with a new device, {browser_name(label)} at {ip}")
+    browser = browser_name(label)
+    # What a browser says of itself may be a link; only the common ones are named where telephones make links of text.
+    seen = "a browser we do not know" if browser in (label[:40], "not told") else browser
+    _tell_also(self, user, f"somebody signed in with a new device, {seen} at {ip}")
     token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
     _send(
         "A sign-in with a new device",

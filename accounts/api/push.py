@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,12 +24,15 @@ from brokerage.platform.api_fields import StrictSerializer, StrictText
 from brokerage.platform.api_schema import documented, list_of
 
 
+@extend_schema_field({"type": "string", "minLength": 16, "maxLength": TOKEN_MAX, "pattern": r"^[\x21-\x7e]{16,1024}$"})
+class PushTokenField(StrictText):
+    """What a push service calls a device: visible ASCII."""
+
+
 class PushDeviceBody(StrictSerializer):
     """A device."""
 
-    token = StrictText(
-        min_length=16, max_length=TOKEN_MAX, write_only=True, help_text="Of the push service. Never shown again."
-    )
+    token = PushTokenField(max_length=TOKEN_MAX, write_only=True, help_text="Of the push service. Never shown again.")
     name = StrictText(max_length=80, help_text="What its owner calls it.")
 
 

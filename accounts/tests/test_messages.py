@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import Retry
 from django.core import mail
 from django.test import Client
 
@@ -233,6 +233,10 @@ def test_notices_go_to_mail_text_and_devices_once(user: User, sms: Carrier, push
         kwargs={"user_id": str(user.pk), "ip": "203.0.113.7", "label": "Firefox/1 Linux"}, throw=True
     )
     assert "Firefox on Linux at 203.0.113.7" in push.sent[-1][2]
+    for label in ("http://evil.example/pay", ""):
+        tasks.mail_new_device.apply(kwargs={"user_id": str(user.pk), "ip": "203.0.113.7", "label": label}, throw=True)
+        assert "a browser we do not know at 203.0.113.7" in push.sent[-1][2]
+        assert "evil" not in push.sent[-1][2]
 
 
 def test_a_mail_tried_again_tells_the_others_no_second_time(
@@ -240,8 +244,8 @@ def test_a_mail_tried_again_tells_the_others_no_second_time(
 ) -> None:
     confirmed(user, sms)
     sms.sent.clear()
-    fails = [OSError("no mail server"), OSError("no mail server")]
     sent: list[str] = []
+    fails = [OSError("no mail server")]
 
     def send(subject: str, *_: Any) -> None:
         if fails:
@@ -249,7 +253,11 @@ def test_a_mail_tried_again_tells_the_others_no_second_time(
         sent.append(subject)
 
     monkeypatch.setattr(tasks, "_send", send)
-    tasks.mail_security_notice.apply(kwargs={"user_id": str(user.pk), "what": "your password was changed"}, throw=False)
+    asked = {"user_id": str(user.pk), "what": "your password was changed"}
+    with pytest.raises(Retry):
+        tasks.mail_security_notice.apply(kwargs=asked, throw=True)
+    assert (sent, len(sms.sent)) == ([], 1), "told although the mail could not go"
+    tasks.mail_security_notice.apply(kwargs=asked, throw=True, retries=1)
     assert (len(sent), len(sms.sent)) == (1, 1)
 
 
@@ -324,13 +332,12 @@ def test_where_there_are_no_messages_nothing_is_offered(user: User, monkeypatch:
 
 
 def test_the_sandbox_shows_messages_in_the_demo_and_masks_them_in_the_log(
-    user: User, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    user: User, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings.EMAIL_FILE_PATH, settings.EMAIL_BACKEND = str(tmp_path / "mail"), demo_mail.FILE_BACKEND
     demo = dataclasses.replace(config_module.get_config(), demo=True)
     for module in (messaging, demo_mail):
         monkeypatch.setattr(module, "get_config", lambda: demo)
-    caplog.set_level(logging.INFO, logger="brokerage.platform.messaging")
     mobile_ask(user=user, number=NUMBER)
     page = Client().get("/demo/mail?to=%2B447700900123").content.decode()
     code = re.search(r"Brokerage: ([0-9]{6}) confirms", page)
@@ -342,10 +349,10 @@ def test_the_sandbox_shows_messages_in_the_demo_and_masks_them_in_the_log(
     assert page.count("Text message") >= 2
     assert "Push message: A change to your account" in page
     assert TOKEN not in page
-    lines = [record.getMessage() for record in caplog.records if record.name == "brokerage.platform.messaging"]
-    assert lines[0] == f"SMS to +44********23: {lines[0].split()[3]} letters, parts: 1"
-    assert any(line.startswith("Push to ****4711") for line in lines)
-    said = "\n".join(caplog.messages)
+    said = capfd.readouterr().err
+    lines = [line for line in said.splitlines() if "brokerage.platform.messaging" in line]
+    assert re.search(r"SMS to \+44\*{8}23: [0-9]+ letters, parts: 1$", lines[0]), lines
+    assert any("Push to ****4711: " in line for line in lines)
     for secret in (NUMBER, NUMBER[1:], TOKEN, code.group(1)):
         assert secret not in said
     assert not list((tmp_path / "mail").glob("*.part"))
