@@ -15,6 +15,7 @@ from django.test import Client
 
 from accounts import tasks
 from accounts.models import LoginEvent, MobileNumber, PushDevice, User
+from accounts.services.closing import user_close
 from accounts.services.exports import _sections
 from accounts.services.mobile import (
     TRIES_MAX,
@@ -317,6 +318,13 @@ def test_ones_own_data_has_them(user: User, sms: Carrier, push: Carrier) -> None
     push_device_add(user=user, token=TOKEN, name="telephone")
     assert next(iter(_sections["mobile"](user)))["number"] == NUMBER
     assert next(iter(_sections["push_devices"](user)))["name"] == "telephone"
+
+
+def test_leaving_forgets_them(user: User, sms: Carrier, push: Carrier) -> None:
+    confirmed(user, sms)
+    push_device_add(user=user, token=TOKEN, name="telephone")
+    user_close(user=user)
+    assert (MobileNumber.objects.count(), PushDevice.objects.count()) == (0, 0)
 
 
 def test_where_there_are_no_messages_nothing_is_offered(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
