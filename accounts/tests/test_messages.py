@@ -57,7 +57,7 @@ class Carrier:
 
 @pytest.fixture(autouse=True)
 def _room(monkeypatch: pytest.MonkeyPatch) -> None:
-    for scope in ("login", "login_address", "second_factor", "sms"):
+    for scope in ("login", "login_address", "mail", "second_factor", "sms"):
         monkeypatch.setitem(throttling.BUDGETS, scope, throttling.Budget(100_000, 60, fail_closed=True))
 
 
@@ -311,6 +311,15 @@ def test_programs_register_and_remove_their_devices(user: User, push: Carrier) -
     assert mine.delete(f"/api/v1/push-devices/{again['id']}").status_code == 204
     assert not PushDevice.objects.filter(pk=again["id"]).exists()
     assert AuditPending.objects.filter(action="push_device.removed").count() == 1
+
+
+def test_new_devices_are_budgeted(user: User, push: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(throttling.BUDGETS, "mail", throttling.Budget(2, 3600, fail_closed=True))
+    for number in (1, 2):
+        push_device_add(user=user, token=f"{TOKEN}-{number}", name="telephone")
+    assert refusal(lambda: push_device_add(user=user, token=f"{TOKEN}-3", name="telephone")) == 2013
+    assert len(mail.outbox) == 2
+    push_device_add(user=user, token=f"{TOKEN}-1", name="renewed")
 
 
 def test_ones_own_data_has_them(user: User, sms: Carrier, push: Carrier) -> None:

@@ -78,9 +78,9 @@ def _fresh(form: Any) -> Any:
 def told_elsewhere(recording: Recording) -> None:
     """Devices for push messages; the mobile number is nobody's but the session's own."""
     do, anna = recording.do, recording.trader.user
-    do("POST", "/api/v1/push-devices", body={"token": "annas-token-of-the-service", "name": SECRET})
-    do("GET", "/api/v1/push-devices")
+    do("POST", "/api/v1/push-devices", body={"token": "annas-token-of-the-service", "name": "telephone"})
     devices = [push_device_add(user=anna, token=f"annas-token-number-{turn}", name=SECRET) for turn in range(3)]
+    do("GET", "/api/v1/push-devices")
     do("DELETE", f"/api/v1/push-devices/{devices[0].pk}")
     do("POST", f"/security/devices/{devices[1].pk}/remove", form={})
     recording.calls += [

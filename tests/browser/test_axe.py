@@ -24,6 +24,8 @@ from accounts.roles import ADMINISTRATOR, FINANCE
 from accounts.services.api_keys import api_key_create
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make, invitation_send
+from accounts.services.mobile import mobile_ask
+from accounts.services.push_devices import push_device_add
 from accounts.services.step_up import PROOF
 from accounts.services.token_families import family_begin
 from accounts.views import demo_mail
@@ -97,6 +99,8 @@ def _client(site: Site) -> Trader:
     site.order(trader, symbol="ETH-USD", side="buy", price="3001", qty="0.25", time_in_force="ioc")
     site.order(trader, symbol="ETH-USD", side="sell", price="3333.33", qty="0.125", post_only=True)
     api_key_create(user=trader.user, name="my program", scopes=["read", "trade"], networks=["203.0.113.0/24"])
+    mobile_ask(user=trader.user, number="+447700900123")
+    push_device_add(user=trader.user, token="token-of-a-telephone", name="my telephone")
     family_begin(user=trader.user, name="laptop", agent="curl/8", address="203.0.113.7")
     site.platform.settle()
     return trader
