@@ -170,6 +170,28 @@ class CodeForm(PortalForm):
     )
 
 
+class MobileForm(PortalForm):
+    """A mobile number."""
+
+    number = forms.CharField(
+        max_length=32,
+        label="Mobile number",
+        help_text="With + and the country code, as in +44 7700 900123.",
+        widget=forms.TextInput(attrs={"autocomplete": "tel", "inputmode": "tel"}),
+    )
+
+
+class MobileCodeForm(PortalForm):
+    """The code sent to a mobile number."""
+
+    code = forms.CharField(
+        max_length=12,
+        label="Code",
+        help_text="Six digits. It works for ten minutes.",
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+
 class PasswordForm(PortalForm):
     """The current password."""
 

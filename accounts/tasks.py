@@ -1,4 +1,4 @@
-"""Background jobs of accounts: mails, and notes of wrong passwords. Links are made here, so that none lies in a queue."""
+"""Background jobs of accounts: mails, text and push messages, notes of wrong passwords. Links and codes are made here: none lies in a queue."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import secrets
 from datetime import datetime
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.core.mail import send_mail
 from django.db import transaction
 
-from accounts.models import Invitation, LoginEvent, MailToken, User, Withdrawal
+from accounts.models import Invitation, LoginEvent, MailToken, MobileNumber, PushDevice, User, Withdrawal
 from accounts.models.security import browser_name
 from accounts.services import exports
 from accounts.services.beneficiaries import destination_of
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make
+from accounts.services.mobile import mobile_code_make, mobile_number
+from accounts.services.push_devices import push_device_remove, push_token
 from accounts.services.sessions import login_event_keep
 from accounts.services.withdrawals import money_text
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
+from brokerage.platform.jobs import enqueue
+from brokerage.platform.messaging import TokenGoneError, push_send, sms_send
 
 MAIL: dict[str, Any] = {"autoretry_for": (OSError,), "retry_backoff": True, "max_retries": 5}
 FOOT = "\n\nIf you have a question, reply through the portal. We never ask for your password or a code.\n"
@@ -150,12 +154,13 @@ def mail_address_changed(old_email: str) -> None:
     )
 
 
-@shared_task(name="accounts.tasks.mail_security_notice", **MAIL)
-def mail_security_notice(user_id: str, what: str) -> None:
+@shared_task(name="accounts.tasks.mail_security_notice", bind=True, **MAIL)
+def mail_security_notice(self: Task, user_id: str, what: str) -> None:
     """Tell a user what was changed about the security of the account, with a way to stop it."""
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return
+    _tell_also(self, user, what)
     text = f"Hello {_name(user)},\n\n{what} ({utc_now():%d %b %Y, %H:%M} UTC).\n\n"
     if not user.is_frozen:
         token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
@@ -163,12 +168,66 @@ def mail_security_notice(user_id: str, what: str) -> None:
     _send("A change to your account's security", text, user.email)
 
 
-@shared_task(name="accounts.tasks.mail_new_device", **MAIL)
-def mail_new_device(user_id: str, ip: str, label: str) -> None:
+def _tell_also(job: Task, user: User, what: str) -> None:
+    """The same by text message and to devices, each by a job of its own: a mail that has to be tried again tells nobody twice."""
+    if job.request.retries:
+        return
+    said = f"{what} ({utc_now():%d %b %Y, %H:%M} UTC)."
+    if MobileNumber.objects.filter(user=user, notices=True).exists():
+        enqueue("accounts.tasks.text_notice", user_id=str(user.pk), said=said)
+    for device_id in PushDevice.objects.filter(user=user).values_list("pk", flat=True):
+        enqueue("accounts.tasks.push_notice", device_id=str(device_id), said=said)
+
+
+@shared_task(name="accounts.tasks.text_notice", **MAIL)
+def text_notice(user_id: str, said: str) -> None:
+    """Tell a user by text message what was changed. Without a link: a text message that asks to follow one is what fraudsters send."""
+    row = MobileNumber.objects.filter(pk=user_id, notices=True).first()
+    if row is not None and (number := mobile_number(row)):
+        # What to do stands first: a long text is cut at its end.
+        sms_send(number, f"Brokerage: if this was not you, freeze your account on its security page. {_sentence(said)}")
+
+
+@shared_task(name="accounts.tasks.push_notice", **MAIL)
+def push_notice(device_id: str, said: str) -> None:
+    """Tell one device what was changed; one the push service knows no more is forgotten."""
+    row = PushDevice.objects.select_related("user").filter(pk=device_id).first()
+    if row is None or not (token := push_token(row)):
+        return
+    try:
+        push_send(
+            token, "A change to your account's security", f"{_sentence(said)} Was it not you? Freeze your account."
+        )
+    except TokenGoneError:
+        push_device_remove(user=row.user, device_id=row.pk)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@shared_task(name="accounts.tasks.text_mobile_code", **MAIL)
+def text_mobile_code(user_id: str) -> None:
+    """Send a number the code that confirms it. Trying again makes another one."""
+    made = mobile_code_make(user_id)
+    if made is not None:
+        number, code = made
+        sms_send(
+            number,
+            f"Brokerage: {code} confirms this number within 10 minutes. It signs nobody in. We never ask for it; if you did not either, do nothing.",
+        )
+
+
+@shared_task(name="accounts.tasks.mail_new_device", bind=True, **MAIL)
+def mail_new_device(self: Task, user_id: str, ip: str, label: str) -> None:
     """Tell a user of a sign-in with a browser not seen before."""
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return
+    browser = browser_name(label)
+    # What a browser says of itself may be a link; only the common ones are named where telephones make links of text.
+    seen = "a browser we do not know" if browser in (label[:40], "not told") else browser
+    _tell_also(self, user, f"somebody signed in with a new device, {seen} at {ip}")
     token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
     _send(
         "A sign-in with a new device",

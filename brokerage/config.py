@@ -73,6 +73,9 @@ class Config:
     oidc_file: Path | None
     audit_dir: Path
     audit_copy_dir: Path | None
+    #: How text and push messages leave (brokerage/platform/messaging.py); empty: not at all.
+    sms_backend: str
+    push_backend: str
 
     @property
     def production(self) -> bool:
@@ -153,6 +156,17 @@ def _staff_second_factor(environ: Mapping[str, str], *, demo: bool, env: str) ->
             "STAFF_SECOND_FACTOR=0 is for the demo only: staff of a real installation need a second factor."
         )
     return wanted
+
+
+def _channel(environ: Mapping[str, str], name: str, *, demo: bool, env: str) -> str:
+    """Read which adapter carries messages of a kind; without a value the sandbox, in production none."""
+    real = env == "production" and not demo
+    wanted = _text(environ, name, "" if real else "console").lower()
+    if wanted not in {"console", "off", ""}:
+        raise ConfigError(f"{name}={wanted!r} is unknown: use console (a sandbox) or off.")
+    if wanted == "console" and real:
+        raise ConfigError(f"{name}=console is a sandbox that reaches nobody: in production it is for the demo only.")
+    return "" if wanted == "off" else wanted
 
 
 def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
@@ -271,6 +285,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         # Signed checkpoints of the audit trail go to files here and, when given, to a second folder (another disk, a mounted store).
         audit_dir=Path(_text(environ, "AUDIT_DIR", str(var_dir / "audit" / "checkpoints"))).resolve(),
         audit_copy_dir=Path(copy).resolve() if (copy := _text(environ, "AUDIT_COPY_DIR", "")) else None,
+        sms_backend=_channel(environ, "SMS_BACKEND", demo=demo, env=env),
+        push_backend=_channel(environ, "PUSH_BACKEND", demo=demo, env=env),
     )
 
 

@@ -61,6 +61,8 @@ TABLE: tuple[Kept, ...] = (
     Kept("sign-ins", "tries to sign in, with address and browser", ("accounts.LoginEvent",), Act.DELETE, days(365), SECURITY, "created_at", "user"),
     Kept("sessions", "ended sessions, with address and browser", ("accounts.UserSession",), Act.DELETE, days(90), SECURITY, "ended_at", "user"),
     Kept("devices", "browsers known, not seen since", ("accounts.KnownDevice",), Act.DELETE, days(395), SECURITY, "last_seen_at", "user"),
+    Kept("numbers not confirmed", "mobile numbers whose code nobody typed, sealed", ("accounts.MobileNumber",), Act.DELETE, days(1), "purpose is over: GDPR 5(1)(e)", "code_expires_at", "user", {"confirmed_at": None}),
+    Kept("push devices", "tokens of programs' devices, sealed, not registered again since", ("accounts.PushDevice",), Act.DELETE, days(395), "purpose is over: GDPR 5(1)(e)", "seen_at", "user"),
     Kept("session store", "what a browser's session holds, after its end", ("sessions.Session",), Act.DELETE, days(1), SECURITY, "expire_date"),
     Kept("mailed links", "digests of links, after their end", ("accounts.MailToken",), Act.DELETE, days(30), SECURITY, "expires_at", "user"),
     Kept("invitations", "addresses invited, after the link's end", ("accounts.Invitation",), Act.DELETE, days(90), "purpose is over: GDPR 5(1)(e)", "expires_at", "invited_by"),
@@ -77,7 +79,7 @@ TABLE: tuple[Kept, ...] = (
     Kept("cases refused", "the same, of who was refused", ("compliance.KycCase",), Act.DELETE, days(90), "time to appeal; a true match on a list is kept", "decided_at", "user account__owner", {"state": "rejected", "tier": 0}),
     Kept(
         "clients who left", "everything sealed for them, their file, factors and links; address and name",
-        ("compliance.ClientEnd", "accounts.User", "accounts.PersonalData", "accounts.ChangeRequest", "accounts.TotpDevice", "accounts.Passkey",
+        ("compliance.ClientEnd", "accounts.User", "accounts.PersonalData", "accounts.ChangeRequest", "accounts.MobileNumber", "accounts.TotpDevice", "accounts.Passkey",
          "accounts.SocialLink", "compliance.KycAnswer", "compliance.KycCheck", "compliance.LivenessCheck", "compliance.KycTransition",
          "compliance.KycProposal", "compliance.ScreeningHit", "compliance.GoodGuy", "accounts.Beneficiary"),
         Act.ERASE, YEARS_5, AML, "ended_at", "user", {"erased_at": None},

@@ -4,6 +4,7 @@ from accounts.models.api_keys import ApiKey, TokenFamily
 from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
 from accounts.models.funding import Beneficiary, Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
+from accounts.models.messages import MobileNumber, PushDevice
 from accounts.models.personal import ChangeRequest, DataExport, PersonalData
 from accounts.models.rules import AccountLimits, DisclosureAcceptance
 from accounts.models.security import KnownDevice, LoginEvent, MailToken, UserSession
@@ -25,8 +26,10 @@ __all__ = [
     "LedgerEntry",
     "LoginEvent",
     "MailToken",
+    "MobileNumber",
     "Passkey",
     "PersonalData",
+    "PushDevice",
     "RecoveryCode",
     "SocialLink",
     "TokenFamily",

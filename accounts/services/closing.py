@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from accounts.models import Balance, Deposit, TradingAccount, User, Withdrawal
+from accounts.models import Balance, Deposit, MobileNumber, PushDevice, TradingAccount, User, Withdrawal
 from accounts.selectors.access import accounts_forget
 from accounts.services.security import settings_demand
 from accounts.services.sessions import sessions_end_all
@@ -39,7 +39,10 @@ def _transfers(account: TradingAccount) -> str:
 
 
 def user_close(*, user: User) -> None:
-    """Close every account of the user and the sign-in; 2042 with what is still open. Emits ``account.closed`` for each, and ``user.closed``."""
+    """Close every account of the user and the sign-in, forget where else they are told things; 2042 with what is still open.
+
+    Emits ``account.closed`` for each account, and ``user.closed``.
+    """
     settings_demand(user)
     with transaction.atomic():
         row = User.objects.select_for_update().get(pk=user.pk)
@@ -61,6 +64,9 @@ def user_close(*, user: User) -> None:
         row.is_active = False
         row.save(update_fields=["is_active"])
         sessions_end_all(user=row, reason="closed", tokens=True)
+        # There is nothing left to tell.
+        for model in (MobileNumber, PushDevice):
+            model.objects.filter(user=row).delete()
         record("user.closed", object_type="user", object_id=row.pk, subject=row.pk)
         emit("user.closed", str(row.pk))
         transaction.on_commit(users_forget)

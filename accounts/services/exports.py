@@ -23,6 +23,7 @@ from accounts.models import (
     KnownDevice,
     LedgerEntry,
     LoginEvent,
+    PushDevice,
     TradingAccount,
     TradingAccountMember,
     User,
@@ -30,6 +31,7 @@ from accounts.models import (
     Withdrawal,
 )
 from accounts.services.beneficiaries import destination_of
+from accounts.services.mobile import mobile_number, mobile_of
 from accounts.services.personal import change_values, personal_get
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
@@ -114,6 +116,12 @@ def _changes(user: User) -> Iterable[dict[str, Any]]:
         yield {"asked": row.created_at, "status": row.status, "decided": row.decided_at, "values": change_values(row)}
 
 
+def _mobile(user: User) -> Iterator[dict[str, Any]]:
+    row = mobile_of(user)
+    if row is not None:
+        yield {"number": mobile_number(row), "confirmed_at": row.confirmed_at, "notices": row.notices}
+
+
 section_register(
     "user",
     lambda user: [
@@ -129,6 +137,7 @@ section_register(
 )
 section_register("personal", lambda user: [personal_get(user)])
 section_register("change_requests", _changes)
+section_register("mobile", _mobile)
 section_register(
     "sessions",
     lambda user: _rows(
@@ -141,6 +150,9 @@ section_register(
 )
 section_register(
     "devices", lambda user: _rows(KnownDevice.objects.filter(user=user), "label", "first_seen_at", "last_seen_at")
+)
+section_register(
+    "push_devices", lambda user: _rows(PushDevice.objects.filter(user=user), "name", "created_at", "seen_at")
 )
 section_register(
     "accounts",

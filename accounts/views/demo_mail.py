@@ -1,4 +1,7 @@
-"""The demo's mailbox: every mail the demo sent, read from the files of the file back end. Outside a demo there is no such page."""
+"""The demo's mailbox: every mail the demo sent, read from the files of the file back end, and text and push messages beside them.
+
+Outside a demo there is no such page.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from brokerage.config import get_config
+from brokerage.platform.messaging import FILE_BACKEND
 
-FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 SEPARATOR = b"\n" + b"-" * 79 + b"\n"
 FILES_MAX = 60
 MAILS_MAX = 60

@@ -19,10 +19,13 @@ from accounts.selectors.factors import factors_of
 from accounts.selectors.security import payouts_frozen_until, settings_locked
 from accounts.selectors.sessions import login_history, sessions_of
 from accounts.services.emails import email_change_ask
+from accounts.services.mobile import mobile_number, mobile_of
 from accounts.services.passwords import password_change
+from accounts.services.push_devices import push_devices_of
 from accounts.services.security import settings_lock, settings_unlock_ask, user_freeze
 from accounts.services.sessions import session_end, sessions_end_all
 from accounts.views.common import form_page, own_session, refusals_shown
+from brokerage.platform.messaging import number_masked, sms_on
 from brokerage.platform.throttling import throttle_demand
 
 HISTORY_PAGE = 50
@@ -33,6 +36,7 @@ HISTORY_PAGE = 50
 def security(request: HttpRequest) -> HttpResponse:
     """Show how the account is protected."""
     user: Any = request.user
+    mobile = mobile_of(user)
     linked = set(user.social_links.values_list("provider", flat=True))
     context = {
         "page": "security",
@@ -43,6 +47,10 @@ def security(request: HttpRequest) -> HttpResponse:
         "providers": [(row["id"], row["name"], row["id"] in linked) for row in settings.OIDC_PROVIDERS],
         "factors": factors_of(user.pk),
         "locked": settings_locked(user),
+        "mobile": mobile,
+        "mobile_masked": number_masked(mobile_number(mobile)) if mobile else "",
+        "sms_on": sms_on(),
+        "push_devices": push_devices_of(user),
     }
     return render(request, "accounts/security.html", context)
 

@@ -58,6 +58,8 @@ BUDGETS: dict[str, Budget] = {
     "mail": Budget(5, 3600, fail_closed=True),
     "mail_address": Budget(30, 3600, fail_closed=True),
     "second_factor": Budget(10, 300, fail_closed=True),
+    # Codes by text message: to one user, and to one number.
+    "sms": Budget(5, 3600, fail_closed=True),
     "withdraw": Budget(60, 60, fail_closed=True),
     # Nothing is refused by these: they count refusals in a minute (refusals.py).
     "refused": Budget(1, 60),

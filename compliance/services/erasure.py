@@ -22,8 +22,10 @@ from accounts.models import (
     KnownDevice,
     LoginEvent,
     MailToken,
+    MobileNumber,
     Passkey,
     PersonalData,
+    PushDevice,
     RecoveryCode,
     SocialLink,
     TokenFamily,
@@ -43,8 +45,8 @@ from compliance.services.documents import vault_path
 
 #: What hangs on a user and goes with them; ``user`` is its column.
 OWN_ROWS = (
-    ApiKey, ChangeRequest, DataExport, KnownDevice, LoginEvent, MailToken, Passkey, PersonalData, RecoveryCode, SocialLink, TokenFamily,
-    TotpDevice, UserSession,
+    ApiKey, ChangeRequest, DataExport, KnownDevice, LoginEvent, MailToken, MobileNumber, Passkey, PersonalData, PushDevice, RecoveryCode,
+    SocialLink, TokenFamily, TotpDevice, UserSession,
 )  # fmt: skip
 
 

@@ -27,6 +27,8 @@ from accounts.models import (
     KnownDevice,
     LoginEvent,
     MailToken,
+    MobileNumber,
+    PushDevice,
     RecoveryCode,
     TokenFamily,
     User,
@@ -89,6 +91,10 @@ MAKERS: dict[str, Callable[[User], Any]] = {
     "sign-ins": lambda u: LoginEvent.objects.create(user=u, outcome="ok", method="password", created_at=NOW),
     "sessions": lambda u: UserSession.objects.create(user=u, method="password", created_at=NOW, last_seen_at=NOW),
     "devices": lambda u: KnownDevice.objects.create(user=u, digest=os.urandom(32), first_seen_at=NOW, last_seen_at=NOW),
+    "numbers not confirmed": lambda u: MobileNumber.objects.create(
+        user=u, sealed=b"x", created_at=NOW, code_expires_at=NOW
+    ),
+    "push devices": lambda u: PushDevice.objects.create(user=u, name="p", sealed=b"x", created_at=NOW, seen_at=NOW),
     "session store": lambda u: Session.objects.create(session_key=uuid.uuid4().hex, session_data="x", expire_date=NOW),
     "mailed links": lambda u: MailToken.objects.create(
         user=u, purpose="freeze", digest=os.urandom(32), created_at=NOW, expires_at=NOW

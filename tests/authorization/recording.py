@@ -10,9 +10,10 @@ from django.urls import resolve
 
 from accounts.selectors.access import account_for_user
 from accounts.services.personal import personal_change
+from accounts.services.push_devices import push_device_add
 from accounts.services.withdrawals import withdrawal_create
 from brokerage.platform.policy_rules import method_of
-from tests.authorization.world import Actor
+from tests.authorization.world import SECRET, Actor
 from tests.conftest_engine import Trader
 from tests.payouts import IBAN, OTHER_IBAN, destination
 from trading.services.payouts import asset_named
@@ -72,6 +73,20 @@ def _fresh(form: Any) -> Any:
         name: SimpleUploadedFile("p.jpg", value, "image/jpeg") if isinstance(value, bytes) else value
         for name, value in form.items()
     }
+
+
+def told_elsewhere(recording: Recording) -> None:
+    """Devices for push messages; the mobile number is nobody's but the session's own."""
+    do, anna = recording.do, recording.trader.user
+    do("POST", "/api/v1/push-devices", body={"token": "annas-token-of-the-service", "name": "telephone"})
+    devices = [push_device_add(user=anna, token=f"annas-token-number-{turn}", name=SECRET) for turn in range(3)]
+    do("GET", "/api/v1/push-devices")
+    do("DELETE", f"/api/v1/push-devices/{devices[0].pk}")
+    do("POST", f"/security/devices/{devices[1].pk}/remove", form={})
+    recording.calls += [
+        Call("DELETE", f"/api/v1/push-devices/{devices[2].pk}"),
+        Call("POST", f"/security/devices/{devices[2].pk}/remove", form={}),
+    ]
 
 
 def money_out(recording: Recording, number: str) -> None:

@@ -53,7 +53,7 @@ THINGS = {
     "order_id": "order_id", "client_order_id": "client_order_id", "session_id": "session_id", "family_id": "family_id",
     "export_id": "export_id", "uid": "passkey", "member_id": "member_id", "invitation_id": "invitation_id", "case_id": "case_id",
     "hit_id": "hit_id", "proposal_id": "proposal_id", "approval_id": "approval_id", "user_id": "user_id",
-    "withdrawal_id": "withdrawal_id", "beneficiary_id": "beneficiary_id",
+    "withdrawal_id": "withdrawal_id", "beneficiary_id": "beneficiary_id", "device_id": "device_id",
 }  # fmt: skip
 #: Which thing a token in an address stands for.
 TOKENS = {"invitation": "invitation", "kyc-document": "document"}

@@ -41,10 +41,11 @@ NEVER = (
     "last_step",
 )
 #: Answers that are files.
-FILES = {"api-orders-csv", "api-executions-csv", "api-ledger-csv", "api-audit-export"}
+FILES = {"api-orders-csv", "api-executions-csv", "api-ledger-csv", "api-withdrawals-csv", "api-audit-export"}
 #: Answered with nothing, or by an address that is none.
 EMPTY = {
-    ("api-sign-in", "DELETE"), ("api-key", "DELETE"), ("api-logout", "POST"), ("api-unknown", "GET"), ("api-onboarding-webhook", "POST"),
+    ("api-sign-in", "DELETE"), ("api-key", "DELETE"), ("api-push-device", "DELETE"), ("api-logout", "POST"), ("api-unknown", "GET"),
+    ("api-onboarding-webhook", "POST"), ("api-beneficiary", "DELETE"),
 }  # fmt: skip
 
 

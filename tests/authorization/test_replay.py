@@ -21,6 +21,7 @@ from accounts.models import (
     DataExport,
     Invitation,
     Passkey,
+    PushDevice,
     TokenFamily,
     TradingAccount,
     TradingAccountMember,
@@ -44,7 +45,7 @@ from compliance.tests.factories import case_filled
 from compliance.tests.test_entities import COMPANY
 from compliance.tests.test_ownership import person as owner_of_all
 from marketdata.consumers import parse_topic
-from tests.authorization.recording import Call, Recording, _fresh, money_out
+from tests.authorization.recording import Call, Recording, _fresh, money_out, told_elsewhere
 from tests.authorization.world import SECRET, Actor, _signed_in, picture
 from tests.conftest_engine import LivePlatform, Trader, forget_caches
 from tests.ws import WsClient
@@ -193,6 +194,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         Call("POST", f"{entity}/appeal", form={"text": "Please look again at what was sent."}),
     ]
     money_out(recording, number)
+    told_elsewhere(recording)
     # The export of everything
     do("POST", "/profile/export/new", form={})
     export = DataExport.objects.get(user=anna)
@@ -251,6 +253,7 @@ def belongings(user: User) -> dict[str, Any]:
         "sign-ins": sorted(TokenFamily.objects.filter(user=user).values_list("pk", "revoked_at")),
         "sessions": sorted(UserSession.objects.filter(user=user).values_list("pk", "ended_at")),
         "passkeys": sorted(Passkey.objects.filter(user=user).values_list("uid")),
+        "devices": sorted(PushDevice.objects.filter(user=user).values_list("pk", "name")),
         "documents": sorted(KycDocument.objects.filter(case__user=user).values_list("pk", "state")),
         "answers": sorted(KycCase.objects.get(user=user).answers.values_list("step", "digest")),
         "entities": sorted(KycAnswer.objects.filter(case__account__in=accounts).values_list("step", "digest")),

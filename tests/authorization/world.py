@@ -31,6 +31,7 @@ from accounts.roles import ROLES
 from accounts.selectors.sessions import SESSION_ID, sessions_forget
 from accounts.services.exports import export_build
 from accounts.services.members import invitation_secret_make
+from accounts.services.push_devices import push_device_add
 from accounts.services.rules import disclosures_accept
 from accounts.services.sessions import session_begin
 from accounts.services.step_up import PROOF
@@ -262,6 +263,7 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
     passkey = Passkey.objects.create(
         user=anna, name="key", confirmed=False, credential_id=b"c", public_key=b"k", rp_id="testserver", created_at=now
     )
+    device = push_device_add(user=anna, token="token-of-annas-device", name=SECRET)
     export = DataExport.objects.create(user=anna, created_at=now, expires_at=now + timedelta(days=1))
     export_build(export_id=str(export.pk))
     family = family_begin(user=anna)
@@ -273,6 +275,7 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         "key_id": str(key_of(anna, "read").key.pk),
         "export_id": str(export.pk),
         "passkey": str(passkey.uid),
+        "device_id": str(device.pk),
         "member_id": str(actors["viewer"].user.pk),  # type: ignore[union-attr]
         "invitation_id": str(invitation.pk),
         "invitation": invitation_secret_make(invitation=invitation),

@@ -24,6 +24,8 @@ from accounts.roles import ADMINISTRATOR, FINANCE
 from accounts.services.api_keys import api_key_create
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make, invitation_send
+from accounts.services.mobile import mobile_ask
+from accounts.services.push_devices import push_device_add
 from accounts.services.step_up import PROOF
 from accounts.services.token_families import family_begin
 from accounts.views import demo_mail
@@ -55,6 +57,7 @@ FORMS = {
     "openid_connect_login", "openid_connect_callback", "social-unlink", "kyc-decide", "kyc-hit", "kyc-proposal", "onboarding-appeal",
     "onboarding-submit", "trade-default", "desk", "desk-view-as", "desk-client-request", "desk-view-as-end", "desk-role-request",
     "desk-emergency", "desk-role-end", "confirm-send", "email-old", "email-new",
+    "mobile-notices", "mobile-remove", "push-device-remove",
     "entity-submit", "entity-appeal", "withdrawal-cancel", "beneficiary-remove", "desk-withdrawal-act",
 }  # fmt: skip
 #: What is not ours to mend, by page and rule. Everything else of the administration and of the API documentation counts.
@@ -97,6 +100,8 @@ def _client(site: Site) -> Trader:
     site.order(trader, symbol="ETH-USD", side="buy", price="3001", qty="0.25", time_in_force="ioc")
     site.order(trader, symbol="ETH-USD", side="sell", price="3333.33", qty="0.125", post_only=True)
     api_key_create(user=trader.user, name="my program", scopes=["read", "trade"], networks=["203.0.113.0/24"])
+    mobile_ask(user=trader.user, number="+447700900123")
+    push_device_add(user=trader.user, token="token-of-a-telephone", name="my telephone")
     family_begin(user=trader.user, name="laptop", agent="curl/8", address="203.0.113.7")
     site.platform.settle()
     return trader
@@ -150,6 +155,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("personal", "/profile/personal"), ("export", "/profile/export"), ("close", "/profile/close"), ("profile-api", "/profile/api"),
         ("profile-api-keys", "/profile/api-keys"), ("security", "/security"), ("password", "/security/password"),
         ("email", "/security/email"), ("login-history", "/security/history"),
+        ("mobile", "/security/mobile"), ("mobile-confirm", "/security/mobile/code"),
         ("totp", "/security/authenticator"), ("withdrawals", "/account/withdrawals"),
         ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
         ("onboarding", "/onboarding"), ("developers", "/developers"),

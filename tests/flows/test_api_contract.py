@@ -50,7 +50,7 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
         "executions", "executions.csv", "instruments", "instruments/{symbol}", "instruments/{symbol}/book",
         "instruments/{symbol}/candles", "instruments/{symbol}/trades", "ledger", "ledger.csv", "orders", "orders.csv",
         "orders/by-client-id/{client_order_id}", "orders/cancel-all", "orders/preview", "orders/{order_id}",
-        "orders/{order_id}/events", "positions", "profile", "quotes", "quotes/{symbol}", "status", "time",
+        "orders/{order_id}/events", "positions", "profile", "push-devices", "push-devices/{device_id}", "quotes", "quotes/{symbol}", "status", "time",
         "withdrawals", "withdrawals.csv", "withdrawals/{withdrawal_id}", "ws-ticket",
     }  # fmt: skip
     found = {path.removeprefix("/api/v1/") for path in schema(tmp_path)["paths"] if path.startswith("/api/v1/")}

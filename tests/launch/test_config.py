@@ -29,6 +29,20 @@ def test_defaults_are_those_of_a_local_demo() -> None:
         ("environment", {"BROKERAGE_ENV": "staging"}, "BROKERAGE_ENV"),
         ("switch", {"DEMO": "perhaps"}, "DEMO"),
         ("rate", {"DEMO_RATE": "-1"}, "DEMO_RATE"),
+        ("text messages by what is unknown", {"SMS_BACKEND": "pigeon"}, "SMS_BACKEND"),
+        ("push messages by what is unknown", {"PUSH_BACKEND": "pigeon"}, "PUSH_BACKEND"),
+        (
+            "a sandbox in production",
+            {
+                "BROKERAGE_ENV": "production",
+                "SECRET_KEY": "x" * 40,
+                "DATABASE_URL": "postgresql://x",
+                "REDIS_URL": "redis://x",
+                "KEYRING_FILE": "/keys.json",
+                "SMS_BACKEND": "console",
+            },
+            "SMS_BACKEND",
+        ),
         (
             "production without a key",
             {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x"},
