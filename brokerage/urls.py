@@ -16,7 +16,7 @@ urlpatterns = [
     path("api/v1/", include("accounts.api.urls")),
     path("api/v1/", include("compliance.api.urls")),
     path("api/v1/", include("backoffice.api.urls")),
-    re_path(r"^api/v1/", UnknownView.as_view(), name="api-unknown"),
+    path("api/v1/", include([re_path(r"^", UnknownView.as_view(), name="api-unknown")])),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     # Before the maker's own page, which would change a password without ending other sessions.
