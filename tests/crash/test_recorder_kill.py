@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.db import connection, transaction
 
+from tests.conftest_engine import empty_tables
 from tests.crash.rotation import ROOT, wait
 from tests.crash.test_rotate_kill import ring
 
@@ -45,6 +46,23 @@ def _record(stop: threading.Event, kept: list[str], failed: list[str]) -> None:
         failed.append(repr(error))
     finally:
         connection.close()
+
+
+def test_an_emptied_database_begins_a_trail_of_its_own(ring: Path, live_database: str, tmp_path: Path) -> None:
+    from brokerage.platform.audit import record
+    from compliance.audit.recorder import Recorder
+    from compliance.audit.signing import signer
+    from compliance.models import AuditEntry
+
+    signer.cache_clear()
+    for number in range(2):
+        empty_tables()
+        with transaction.atomic():
+            record("listing.changed", object_type="instrument", object_id=number)
+        Recorder([tmp_path / str(number)]).drain()
+        assert list(AuditEntry.objects.values_list("seq", "source_id", "object_id")) == [(1, 1, str(number))]
+    empty_tables()
+    signer.cache_clear()
 
 
 @pytest.mark.slow

@@ -54,7 +54,8 @@ def test_killed_in_the_middle_it_is_finished_by_the_next_run(ring: Path, user: A
     def fire() -> None:
         number = 0
         try:
-            while not stop.is_set() and number < CODES:
+            # The old ones are 0 to CODES - 1; a fast machine uses them all.
+            while not stop.is_set() and number < CODES - 1:
                 number += 1
                 RecoveryCode.objects.create(
                     user=user, digest=blind.index_value(f"new {number}", "p"), created_at=utc_now()
