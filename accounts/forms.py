@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -51,10 +52,18 @@ class PortalForm(forms.Form):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.prepare()
         if self.is_bound:
             for name in self.errors:
                 if name in self.fields:
                     self.fields[name].widget.attrs["aria-invalid"] = "true"
+
+    def prepare(self) -> None:
+        """Give this form's own fields what is known only now, such as choices; before anything that was sent is looked at."""
+
+    def choices_set(self, name: str, choices: Iterable[tuple[str, str]]) -> None:
+        """Give one field its choices. Of this form only: those of the class are every thread's."""
+        self.fields[name].choices = list(choices)  # type: ignore[attr-defined]
 
 
 class SignInForm(PortalForm):
@@ -87,10 +96,9 @@ class SignUpForm(PortalForm):
         error_messages={"required": "Tick this to go on."},
     )
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        # Before the parent: it looks at the errors, which needs the choices.
-        self.base_fields["country"].choices = [("", "Choose…"), *country_choices()]  # type: ignore[attr-defined]
-        super().__init__(*args, **kwargs)
+    def prepare(self) -> None:
+        """All countries."""
+        self.choices_set("country", [("", "Choose…"), *country_choices()])
 
     def clean(self) -> dict[str, object]:
         """Check the password against the rules, with name and e-mail known, so that it is not one of them."""
@@ -113,9 +121,9 @@ class ProfileForm(PortalForm):
     )
     time_zone = forms.ChoiceField(required=False, label="Time zone", help_text="Files and the API are always in UTC.")
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        self.base_fields["time_zone"].choices = time_zone_choices()  # type: ignore[attr-defined]
-        super().__init__(*args, **kwargs)
+    def prepare(self) -> None:
+        """All time zones."""
+        self.choices_set("time_zone", time_zone_choices())
 
 
 class EmailForm(PortalForm):
@@ -230,10 +238,10 @@ class PersonalForm(PortalForm):
         widget=forms.TextInput(attrs={"autocomplete": "tel", "inputmode": "tel"}),
     )
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def prepare(self) -> None:
+        """All countries."""
         for name in ("country", "citizenship"):
-            self.base_fields[name].choices = [("", "Not given"), *country_choices()]  # type: ignore[attr-defined]
-        super().__init__(*args, **kwargs)
+            self.choices_set(name, [("", "Not given"), *country_choices()])
 
 
 class NewAccountForm(PortalForm):
@@ -255,8 +263,12 @@ class InvitationForm(PortalForm):
     role = forms.ChoiceField(label="Role")
 
     def __init__(self, roles: tuple[str, ...], *args: object, **kwargs: object) -> None:
-        self.base_fields["role"].choices = [(role, role.capitalize()) for role in roles]  # type: ignore[attr-defined]
+        self.roles = roles
         super().__init__(*args, **kwargs)
+
+    def prepare(self) -> None:
+        """The roles this account can give."""
+        self.choices_set("role", [(role, role.capitalize()) for role in self.roles])
 
 
 class ConfirmForm(PortalForm):

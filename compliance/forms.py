@@ -49,10 +49,10 @@ class CountryForm(PortalForm):
 
     countries: tuple[str, ...] = ()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def prepare(self) -> None:
+        """All countries."""
         for name in self.countries:
-            self.base_fields[name].choices = [CHOOSE, *country_choices()]  # type: ignore[attr-defined]
-        super().__init__(*args, **kwargs)
+            self.choices_set(name, [CHOOSE, *country_choices()])
 
 
 class IdentityForm(CountryForm):
@@ -175,23 +175,27 @@ class OwnerForm(CountryForm):
     country = forms.ChoiceField(required=False, label="Country of registration (company)")
 
     def __init__(self, *args: Any, companies: list[tuple[str, str]], **kwargs: Any) -> None:
+        self.companies = companies
         super().__init__(*args, **kwargs)
-        self.fields["parent"].choices = [("", "the entity itself"), *companies]  # type: ignore[attr-defined]
-        if self.is_bound:
-            # The parent looked at the errors before the companies were known.
-            self._errors = None
+
+    def prepare(self) -> None:
+        """The countries, and the companies that are in the tree already."""
+        super().prepare()
+        self.choices_set("parent", [("", "the entity itself"), *self.companies])
 
 
 class LivenessForm(PortalForm):
     """What the client did, in order."""
 
     def __init__(self, *args: Any, gestures: list[tuple[str, str]], asked: int, **kwargs: Any) -> None:
+        self.gestures, self.asked = gestures, asked
         super().__init__(*args, **kwargs)
-        for place in range(1, asked + 1):
-            self.fields[f"gesture_{place}"] = _choice(f"Movement {place}", gestures)
+
+    def prepare(self) -> None:
+        """A field for each movement that was asked for."""
+        for place in range(1, self.asked + 1):
+            self.fields[f"gesture_{place}"] = _choice(f"Movement {place}", self.gestures)
             self.fields[f"gesture_{place}"].widget.attrs["class"] = "input"
-        if self.is_bound:
-            self._errors = None
 
 
 class DocumentForm(PortalForm):
@@ -209,26 +213,23 @@ class DocumentForm(PortalForm):
     )  # fmt: skip
 
     def __init__(self, *args: Any, step: str, **kwargs: Any) -> None:
+        self.step = step
         super().__init__(*args, **kwargs)
-        kinds = BY_NAME[step].kinds
+
+    def prepare(self) -> None:
+        """The kinds and dates of this step."""
+        kinds = BY_NAME[self.step].kinds
         labels = dict(KycDocument.Kind.choices)
-        self.fields["kind"].choices = [(kind, labels[kind]) for kind in kinds]  # type: ignore[attr-defined]
-        if step == "id_document":
+        self.choices_set("kind", [(kind, labels[kind]) for kind in kinds])
+        if self.step == "id_document":
             del self.fields["issued_on"]
-        elif step == "address_document":
+        elif self.step == "address_document":
             del self.fields["expires_on"]
         else:
             del self.fields["issued_on"], self.fields["expires_on"]
         if len(kinds) == 1:
             self.fields["kind"].initial = kinds[0]
             self.fields["kind"].widget = forms.HiddenInput()
-        if self.is_bound:
-            # The parent looked at the errors before the kinds were known.
-            self._errors = None
-            for name, field in self.fields.items():
-                field.widget.attrs.pop("aria-invalid", None)
-                if name in self.errors:
-                    field.widget.attrs["aria-invalid"] = "true"
 
 
 class AppealForm(PortalForm):

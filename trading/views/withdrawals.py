@@ -70,12 +70,10 @@ class WithdrawForm(PortalForm):
     def __init__(self, choices: list[tuple[str, str]], *args: object, **kwargs: object) -> None:
         self.choices = choices
         super().__init__(*args, **kwargs)
-        self.fields["beneficiary"].choices = choices  # type: ignore[attr-defined]
 
-    def full_clean(self) -> None:
-        """Know the choices of this client before looking at what was chosen."""
-        self.fields["beneficiary"].choices = self.choices  # type: ignore[attr-defined]
-        super().full_clean()
+    def prepare(self) -> None:
+        """The client's own destinations."""
+        self.choices_set("beneficiary", self.choices)
 
 
 class BeneficiaryForm(PortalForm):
