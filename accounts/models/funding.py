@@ -70,6 +70,10 @@ class Withdrawal(models.Model):
         CANCELLED = "cancelled", "Cancelled"
         REFUSED = "refused", "Refused"
 
+    #: Nothing is decided for good yet; the client can still take it back.
+    OPEN = (Status.REQUESTED, Status.HELD, Status.APPROVED)
+    CANCELLABLE = (Status.REQUESTED, Status.HELD)
+
     id = models.CharField(primary_key=True, max_length=26, help_text="ULID")
     account = models.ForeignKey(TradingAccount, on_delete=models.PROTECT, related_name="withdrawals")
     beneficiary = models.ForeignKey(Beneficiary, on_delete=models.PROTECT, related_name="withdrawals")

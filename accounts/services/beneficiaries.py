@@ -18,7 +18,7 @@ from django.db import transaction
 from stdnum import iban as iban_rules
 from stdnum.exceptions import ValidationError
 
-from accounts.models import Beneficiary, TradingAccount, TradingAccountMember, User
+from accounts.models import Beneficiary, TradingAccount, TradingAccountMember, User, Withdrawal
 from accounts.selectors.access import AccountRef
 from accounts.services.personal import personal_get
 from accounts.services.security import settings_demand
@@ -64,8 +64,6 @@ ERASED = Destination("erased", "••••••••")
 def destination_of(row: Beneficiary) -> Destination:
     """What a row says; an erased client's says nothing any more."""
     try:
-        if not row.sealed:
-            return ERASED
         found = json.loads(unseal_text(row.sealed, table=TABLE, row=row.pk, field="sealed"))
     except KeyDestroyedError:
         return ERASED
@@ -165,7 +163,7 @@ def beneficiary_remove(*, user: User, account: AccountRef, beneficiary_id: str) 
     settings_demand(user)
     with transaction.atomic():
         row = beneficiary_locked(account, beneficiary_id)
-        if row.withdrawals.filter(status__in=("requested", "held", "approved")).exists():
+        if row.withdrawals.filter(status__in=Withdrawal.OPEN).exists():
             raise RejectedError(
                 RejectCode.WITHDRAWAL_STATE,
                 "Money is on its way to this destination: cancel the withdrawal first.",

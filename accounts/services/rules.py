@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
 from accounts.models import AccountLimits, DisclosureAcceptance, TradingAccount, User
 from accounts.selectors.access import accounts_forget
-from accounts.trading_policy import trading_policy
+from accounts.trading_policy import CURRENCY, trading_policy
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.units import format_plain
 from brokerage.platform.audit import record
 from brokerage.platform.outbox import emit
 
 #: Fiat currencies have this many decimals in the engine; limits are in US dollars, the currency of every account.
 SCALE = 6
+
+
+def money_text(minor: int) -> str:
+    """An amount in the currency of limits, as refusals and mails say it."""
+    return f"{format_plain(Decimal(minor).scaleb(-SCALE))} {CURRENCY}"
 
 
 def disclosures_accept(*, user: User, codes: Sequence[str]) -> int:

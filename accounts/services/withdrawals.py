@@ -19,13 +19,13 @@ from accounts.selectors.access import AccountRef
 from accounts.selectors.security import payouts_frozen_until
 from accounts.services.beneficiaries import beneficiary_locked, destination_of, owner_demand, owners_of
 from accounts.services.funding import AssetLike
-from accounts.services.rules import SCALE
+from accounts.services.rules import SCALE, money_text
 from accounts.trading_policy import CURRENCY, TierLimits, trading_policy
 from brokerage.kernel.clock import NS_PER_DAY, SYSTEM_CLOCK, datetime_from_ns, ns_from_datetime, rfc3339, utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode
-from brokerage.kernel.units import decimals_of, format_plain, minor_from_amount
+from brokerage.kernel.units import decimals_of, minor_from_amount
 from brokerage.platform.audit import record
 from brokerage.platform.jobs import enqueue
 from brokerage.platform.outbox import emit
@@ -33,13 +33,7 @@ from brokerage.platform.outbox import emit
 Status = Withdrawal.Status
 #: Banks carry cents.
 DECIMALS = 2
-OPEN = (Status.REQUESTED, Status.HELD, Status.APPROVED)
 REFERENCE_MAX = 64
-
-
-def money_text(minor: int) -> str:
-    """An amount as refusals and mails say it."""
-    return f"{format_plain(Decimal(minor).scaleb(-SCALE))} {CURRENCY}"
 
 
 def tier_of(account: TradingAccount) -> tuple[TierLimits, bool, int]:
@@ -232,7 +226,7 @@ def withdrawal_cancel(*, withdrawal_id: str) -> Withdrawal:
     """The client takes it back: possible until it is approved (7064)."""
     with transaction.atomic():
         row = _locked(withdrawal_id)
-        _state_demand(row, Status.REQUESTED, Status.HELD)
+        _state_demand(row, *Withdrawal.CANCELLABLE)
         row.status, row.decided_at = Status.CANCELLED, utc_now()
         row.save(update_fields=["status", "decided_at"])
         _moved(row, "cancelled", "")

@@ -17,9 +17,9 @@ from accounts.selectors.access import accounts_forget
 from accounts.selectors.factors import factors_of
 from accounts.services.beneficiaries import destination_of
 from accounts.services.funding import deposit_confirm, deposit_demand
-from accounts.services.rules import staff_limits_set
+from accounts.services.rules import money_text, staff_limits_set
 from accounts.services.second_factor import factors_reset
-from accounts.services.withdrawals import approvable_demand, flags_of, money_text, withdrawal_approve
+from accounts.services.withdrawals import approvable_demand, flags_of, withdrawal_approve
 from backoffice.models import Approval
 from backoffice.selectors.clients import account_for_staff, client_of_staff
 from backoffice.services.access import role_change_preview, role_demand, role_grant

@@ -15,7 +15,6 @@ from django.db.models import Q
 
 from accounts.models import (
     ApiKey,
-    Beneficiary,
     ChangeRequest,
     DataExport,
     Invitation,
@@ -93,8 +92,7 @@ def client_erase(*, user_id: UUID, now: datetime, ended_by: datetime) -> bool:
         for model in OWN_ROWS:
             model._default_manager.filter(user=user).delete()
         Invitation.objects.filter(invited_by=user).delete()
-        # Where money went is in the books without names; what staff wrote to the client about it goes.
-        Beneficiary.objects.filter(account__owner=user).update(sealed=b"")
+        # Where money went is in the books without names (its key goes); what staff wrote to the client about it goes.
         Withdrawal.objects.filter(account__owner=user).update(reason="")
         # An entity's legal name is no person's.
         TradingAccount.objects.filter(owner=user).exclude(kind=TradingAccount.Kind.ENTITY).update(name="")

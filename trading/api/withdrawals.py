@@ -6,7 +6,6 @@ Saving a destination and asking for a withdrawal need a fresh proof: a portal se
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -26,26 +25,25 @@ from accounts.services.beneficiaries import (
     owner_demand,
 )
 from accounts.services.step_up import step_up_required
-from accounts.services.withdrawals import withdrawal_cancel
-from brokerage.kernel.errors import EngineUnavailableError
-from brokerage.platform.api import ApiView, Page, idempotency_key, listing, page_of, query_of
+from brokerage.platform.api import ApiView, idempotency_key, listing, query_of
 from brokerage.platform.api_fields import DecimalText, PageQuery, StrictSerializer, StrictText
 from brokerage.platform.api_schema import IDEMPOTENCY, decimal_out, documented, list_of
 from brokerage.platform.reporting import CsvRenderer, csv_response
 from trading.api.access import account_of, csv_rows
 from trading.api.schemas import OfAccountQuery
 from trading.selectors.withdrawals import (
+    KEYS,
     STATUSES,
     beneficiary_find,
     beneficiary_json,
     withdrawal_find,
     withdrawal_json,
-    withdrawal_list_for,
+    withdrawal_keys_for,
+    withdrawal_page,
+    withdrawals_of,
 )
-from trading.services.engine_access import get_engine_client
-from trading.services.payouts import refusal_demand, withdrawal_advance, withdrawal_replayed, withdrawal_request
+from trading.services.payouts import refusal_demand, withdrawal_replayed, withdrawal_request, withdrawal_take_back
 
-PAGE, KEYS = Page("withdrawals", 1), ("created_ns",)
 CSV_COLUMNS = (
     "withdrawal_id", "account", "asset", "amount", "destination", "status", "reason", "reference", "created_at", "approved_at", "decided_at",
 )  # fmt: skip
@@ -167,14 +165,7 @@ class WithdrawalsView(ApiView):
         """One page of them."""
         query = query_of(request, WithdrawalsQuery)
         account = account_of(request, query)
-        keys, cursor = page_of(
-            withdrawal_list_for(account).values("created_ns", "pk"),
-            PAGE,
-            cursor=query.get("cursor"),
-            limit=query["limit"],
-            keys=KEYS,
-        )
-        rows = withdrawal_list_for(account).filter(pk__in=[key["pk"] for key in keys])
+        rows, cursor = withdrawal_page(account, cursor=query.get("cursor"), limit=query["limit"])
         return Response(listing([withdrawal_json(row) for row in rows], cursor))
 
     @documented(
@@ -215,9 +206,8 @@ class WithdrawalsCsvView(ApiView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream all of them, newest first."""
         account = account_of(request, query_of(request, OfAccountQuery))
-        rows = withdrawal_list_for(account)
-        keys = csv_rows(rows.values("created_ns", "pk"), KEYS)
-        shown = (withdrawal_json(rows.get(pk=key["pk"])) for key in keys)
+        keys = csv_rows(withdrawal_keys_for(account), KEYS)
+        shown = map(withdrawal_json, withdrawals_of(account, keys))
         lines = ([row[name] for name in CSV_COLUMNS] for row in shown)
         return csv_response(
             "withdrawals.csv", CSV_COLUMNS, lines, text_columns=("account", "destination", "reason", "reference")
@@ -246,8 +236,4 @@ class WithdrawalView(ApiView):
         """Take it back, until it is approved; the money is available again at once, or when the engine is back."""
         account, row = withdrawal_find(request.user.pk, withdrawal_id)
         owner_demand(account)
-        row = withdrawal_cancel(withdrawal_id=row.pk)
-        # While the engine is away the event of the cancellation waits for it.
-        with contextlib.suppress(EngineUnavailableError):
-            row = withdrawal_advance(get_engine_client(), row.pk)
-        return Response(withdrawal_json(row))
+        return Response(withdrawal_json(withdrawal_take_back(row.pk)))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.models import Withdrawal
 from accounts.selectors.access import AccountRef
-from accounts.services.withdrawals import OPEN
 from brokerage.kernel.clock import NS_PER_MS, SYSTEM_CLOCK, Clock, parse_rfc3339, rfc3339
 from brokerage.kernel.errors import RejectedError
 from trading.selectors.limits import limits_of
@@ -43,7 +43,7 @@ def account_overview(account: AccountRef, *, clock: Clock = SYSTEM_CLOCK) -> dic
         "limits": limits,
         "limits_code": code,
         "open_withdrawals": _newest(
-            withdrawal_list_for(account).filter(status__in=OPEN), WITHDRAWALS_MAX, withdrawal_json
+            withdrawal_list_for(account).filter(status__in=Withdrawal.OPEN), WITHDRAWALS_MAX, withdrawal_json
         ),
     }
 

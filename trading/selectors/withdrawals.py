@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -14,16 +16,36 @@ from accounts.services.beneficiaries import destination_of
 from brokerage.kernel.clock import ns_from_datetime, rfc3339, utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
+from brokerage.platform.api import Page, page_of
 from marketdata.selectors.instruments import asset_by_code
 
+PAGE, KEYS, AT_ONCE = Page("withdrawals", 1), ("created_ns",), 500
 STATUSES = [str(value) for value in Withdrawal.Status.values]
-CANCELLABLE = (Withdrawal.Status.REQUESTED, Withdrawal.Status.HELD)
 
 
 def withdrawal_list_for(account: AccountRef) -> QuerySet[Withdrawal]:
     """An account's withdrawals."""
     rows = Withdrawal.objects.filter(account_id=account.id).select_related("account", "beneficiary")
     return rows.order_by("-created_ns")
+
+
+def withdrawal_keys_for(account: AccountRef) -> QuerySet[Withdrawal, dict[str, Any]]:
+    """What lists and files of them are paged by; ``withdrawals_of`` fetches the rows."""
+    return withdrawal_list_for(account).values("created_ns", "pk")
+
+
+def withdrawals_of(account: AccountRef, keys: Iterable[dict[str, Any]]) -> Iterator[Withdrawal]:
+    """The withdrawals of these keys in their order, some hundreds fetched at a time."""
+    coming = iter(keys)
+    while some := [key["pk"] for key in islice(coming, AT_ONCE)]:
+        found = withdrawal_list_for(account).in_bulk(some)
+        yield from (found[pk] for pk in some)
+
+
+def withdrawal_page(account: AccountRef, *, cursor: str | None, limit: int) -> tuple[list[Withdrawal], str | None]:
+    """One page of an account's withdrawals, newest first, and the cursor of the next."""
+    keys, following = page_of(withdrawal_keys_for(account), PAGE, cursor=cursor, limit=limit, keys=KEYS)
+    return list(withdrawals_of(account, keys)), following
 
 
 def withdrawal_find(user_id: UUID, withdrawal_id: str) -> tuple[AccountRef, Withdrawal]:
@@ -76,7 +98,7 @@ def withdrawal_json(row: Withdrawal) -> dict[str, Any]:
         "beneficiary_id": row.beneficiary_id,
         "destination": destination_of(row.beneficiary).masked,
         "status": str(row.status),
-        "cancellable": row.status in CANCELLABLE,
+        "cancellable": row.status in Withdrawal.CANCELLABLE,
         "reason": row.reason or (reject_row(row.refused_code).title if row.refused_code else None),
         "reference": row.reference,
         "created_at": _time(row.created_at),

@@ -19,7 +19,7 @@ from django.db.models import F, Q, Sum
 
 from accounts.models import TradingAccount
 from accounts.selectors.access import AccountRef
-from accounts.services.rules import SCALE
+from accounts.services.rules import SCALE, money_text
 from accounts.trading_policy import CURRENCY, product_of, trading_policy
 from brokerage.kernel.clock import NS_PER_DAY, SYSTEM_CLOCK
 from brokerage.kernel.errors import EngineUnavailableError, RejectedError
@@ -145,8 +145,8 @@ def order_value_demand(account: AccountRef, instrument: InstrumentRef, value: in
     if limit is not None and value > _minor(limit):
         raise RejectedError(
             RejectCode.PRODUCT_ORDER_LIMIT,
-            needed=_money(_minor(limit)),
-            available=_money(value),
+            needed=money_text(_minor(limit)),
+            available=money_text(value),
         )
 
 
@@ -175,7 +175,7 @@ def day_reserve(account: AccountRef, instrument: InstrumentRef, value: int, flag
     except redis.RedisError as error:
         raise _uncounted() from error
     if what != 1:
-        raise RejectedError(RejectCode.DAY_LIMIT, needed=_money(value), available=_money(int(left)))
+        raise RejectedError(RejectCode.DAY_LIMIT, needed=money_text(value), available=money_text(int(left)))
     return Reservation(key, product, value)
 
 
@@ -289,7 +289,3 @@ def _begin(account: AccountRef, key: str) -> None:
 
 def _minor(usd: Decimal) -> int:
     return int(usd.scaleb(SCALE))
-
-
-def _money(minor: int) -> str:
-    return f"{format_plain(Decimal(minor).scaleb(-SCALE))} {CURRENCY}"

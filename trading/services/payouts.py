@@ -18,6 +18,7 @@ from accounts.services.beneficiaries import owner_demand
 from accounts.services.withdrawals import (
     amount_minor,
     same_demand,
+    withdrawal_cancel,
     withdrawal_closed,
     withdrawal_create,
     withdrawal_held,
@@ -112,6 +113,16 @@ def withdrawal_request(
     row = withdrawal_create(
         user=user, account=account, beneficiary_id=beneficiary_id, asset=found, minor=minor, key=key
     )
+    return _advance_now(row)
+
+
+def withdrawal_take_back(withdrawal_id: str) -> Withdrawal:
+    """Cancel it for the client; the money is available again at once, or when the engine is back. 7064 once it is approved."""
+    return _advance_now(withdrawal_cancel(withdrawal_id=withdrawal_id))
+
+
+def _advance_now(row: Withdrawal) -> Withdrawal:
+    # While the engine is away the event of the change waits for it.
     try:
         return withdrawal_advance(get_engine_client(), row.pk)
     except EngineUnavailable:

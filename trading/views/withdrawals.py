@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,13 +23,13 @@ from accounts.services.beneficiaries import (
     beneficiary_remove,
     owner_demand,
 )
-from accounts.services.withdrawals import amount_minor, money_text, withdrawal_cancel
+from accounts.services.rules import money_text
+from accounts.services.withdrawals import amount_minor
 from accounts.trading_policy import CURRENCY, trading_policy
-from brokerage.kernel.errors import EngineUnavailableError, RejectedError
+from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.kernel.units import format_plain, parse_decimal
-from brokerage.platform.api import Page, page_of
 from brokerage.platform.problems import ApiProblem, refusal_text
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
@@ -39,19 +38,18 @@ from trading.selectors.withdrawals import (
     beneficiary_json,
     withdrawal_find,
     withdrawal_json,
-    withdrawal_list_for,
+    withdrawal_page,
 )
-from trading.services.engine_access import get_engine_client
 from trading.services.payouts import (
     asset_named,
     refusal_demand,
     withdrawable,
-    withdrawal_advance,
     withdrawal_request,
+    withdrawal_take_back,
 )
 from trading.views.state import page_account, page_accounts
 
-PAGE, PAGE_ROWS = Page("withdrawals", 1), 50
+PAGE_ROWS = 50
 BADGES = {"requested": "", "held": "warn", "approved": "ok", "paid": "ok", "cancelled": "", "refused": "bad"}
 WORDS = {
     "requested": "Asked for", "held": "Waiting for approval", "approved": "Approved", "paid": "Paid", "cancelled": "Cancelled", "refused": "Refused",
@@ -132,13 +130,10 @@ def withdrawals(request: HttpRequest) -> HttpResponse:
     rows, cursor, destinations = [], None, []
     if account is not None:
         try:
-            keys, cursor = page_of(
-                withdrawal_list_for(account).values("created_ns", "pk"), PAGE, cursor=request.GET.get("cursor") or None,
-                limit=PAGE_ROWS, keys=("created_ns",),
-            )  # fmt: skip
+            found, cursor = withdrawal_page(account, cursor=request.GET.get("cursor") or None, limit=PAGE_ROWS)
         except RejectedError as error:
             raise Http404 from error
-        rows = [shown(row) for row in withdrawal_list_for(account).filter(pk__in=[key["pk"] for key in keys])]
+        rows = [shown(row) for row in found]
         destinations = [beneficiary_json(row) for row in beneficiary_list_for([account.core_account])]
     context = _common(request, account) | {
         "rows": rows,
@@ -235,13 +230,10 @@ def cancel(request: HttpRequest, withdrawal_id: str) -> HttpResponse:
     account, row = withdrawal_find(request.user.pk, withdrawal_id)  # type: ignore[arg-type]
     owner_demand(account)
     try:
-        withdrawal_cancel(withdrawal_id=row.pk)
+        withdrawal_take_back(row.pk)
     except RejectedError as error:
         messages.error(request, refusal_text(error))
     else:
-        # While the engine is away the event of the cancellation waits for it.
-        with contextlib.suppress(EngineUnavailableError):
-            withdrawal_advance(get_engine_client(), row.pk)
         messages.success(request, "Cancelled. The money is available again.")
     return redirect(_list_url(account))
 
