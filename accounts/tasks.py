@@ -18,8 +18,8 @@ from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make
 from accounts.services.mobile import mobile_code_make, mobile_number
 from accounts.services.push_devices import push_device_remove, push_token
+from accounts.services.rules import money_text
 from accounts.services.sessions import login_event_keep
-from accounts.services.withdrawals import money_text
 from brokerage.config import get_config
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.jobs import enqueue
@@ -37,6 +37,10 @@ def _name(user: User) -> str:
     return user.display_name or user.email
 
 
+def _freeze_link(user: User) -> str:
+    return _link(f"/freeze/{mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)}")
+
+
 def _send(subject: str, text: str, email: str) -> None:
     send_mail(subject, text.rstrip() + FOOT, None, [email])
 
@@ -52,7 +56,7 @@ def mail_registered(user_id: str, known: bool) -> None:
         token = mail_token_make(user=user, purpose=MailToken.Purpose.CONFIRM_EMAIL, data={"email": user.email})
         (transaction.savepoint_rollback if known else transaction.savepoint_commit)(here)
     if known:
-        mail_known_address(user.email)
+        _mail_known_address(user.email)
         return
     _send(
         "Welcome",
@@ -91,9 +95,7 @@ def mail_confirm(user_id: str) -> None:
     )
 
 
-@shared_task(name="accounts.tasks.mail_known_address", **MAIL)
-def mail_known_address(email: str) -> None:
-    """Tell the owner of an address that somebody tried to register with it again."""
+def _mail_known_address(email: str) -> None:
     _send(
         "You already have an account",
         f"Somebody, probably you, tried to register with this address. You have an account already: sign in at {_link('/signin')}.\n"
@@ -133,7 +135,7 @@ def mail_email_change(user_id: str, email: str) -> None:
         user.email,
     )
     if User.objects.filter(email__iexact=email).exists():
-        mail_known_address(email)
+        _mail_known_address(email)
         return
     new = mail_token_make(user=user, purpose=MailToken.Purpose.EMAIL_NEW, data=data)
     _send(
@@ -163,8 +165,7 @@ def mail_security_notice(self: Task, user_id: str, what: str) -> None:
     _tell_also(self, user, what)
     text = f"Hello {_name(user)},\n\n{what} ({utc_now():%d %b %Y, %H:%M} UTC).\n\n"
     if not user.is_frozen:
-        token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
-        text += f"If it was not you, freeze your account at once:\n\n{_link(f'/freeze/{token}')}"
+        text += f"If it was not you, freeze your account at once:\n\n{_freeze_link(user)}"
     _send("A change to your account's security", text, user.email)
 
 
@@ -228,12 +229,11 @@ def mail_new_device(self: Task, user_id: str, ip: str, label: str) -> None:
     # What a browser says of itself may be a link; only the common ones are named where telephones make links of text.
     seen = "a browser we do not know" if browser in (label[:40], "not told") else browser
     _tell_also(self, user, f"somebody signed in with a new device, {seen} at {ip}")
-    token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
     _send(
         "A sign-in with a new device",
         f"Hello {_name(user)},\n\nsomebody signed in to your account with a device we have not seen before ({utc_now():%d %b %Y, %H:%M} UTC):\n\n"
         f"Address: {ip}\nBrowser: {browser_name(label)}\n\nWas this you? Then nothing has to be done. If not, freeze your account at once:\n\n"
-        f"{_link(f'/freeze/{token}')}",
+        f"{_freeze_link(user)}",
         user.email,
     )
 
@@ -289,6 +289,5 @@ def mail_withdrawal(user_id: str, withdrawal_id: str, what: str) -> None:
         text += f"\nThe bank's reference: {row.reference}\n"
     text += f"\nSee {_link('/account/withdrawals')}.\n"
     if what == "requested" and not user.is_frozen:
-        token = mail_token_make(user=user, purpose=MailToken.Purpose.FREEZE)
-        text += f"\nIf it was not you, cancel it there, or freeze your account at once:\n\n{_link(f'/freeze/{token}')}"
+        text += f"\nIf it was not you, cancel it there, or freeze your account at once:\n\n{_freeze_link(user)}"
     _send(subject, text, user.email)
