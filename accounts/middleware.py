@@ -58,8 +58,9 @@ class UserSessionMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # Requests without a session cookie (programs, visitors) cost nothing here.
         # Asked before the user is: Django empties a session made before the password changed when it looks for its user.
-        signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_ID in request.session
-        if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
+        has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+        signed_in = has_session and SESSION_ID in request.session
+        if has_session and request.user.is_authenticated:
             self._check(request)
         response = self.get_response(request)
         # Ended here by its user, or found ended: by time, by a freeze or a new password elsewhere. Looking as a client keeps one signed in.

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts.api import schemas
 from accounts.models import PushDevice
 from accounts.services.push_devices import (
+    PATTERN,
     TOKEN_MAX,
     push_device_add,
     push_device_remove,
@@ -24,7 +25,7 @@ from brokerage.platform.api_fields import StrictSerializer, StrictText
 from brokerage.platform.api_schema import documented, list_of
 
 
-@extend_schema_field({"type": "string", "minLength": 16, "maxLength": TOKEN_MAX, "pattern": r"^[\x21-\x7e]{16,1024}$"})
+@extend_schema_field({"type": "string", "minLength": 16, "maxLength": TOKEN_MAX, "pattern": PATTERN})
 class PushTokenField(StrictText):
     """What a push service calls a device: visible ASCII."""
 

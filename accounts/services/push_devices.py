@@ -24,7 +24,7 @@ from brokerage.platform.throttling import throttle_demand
 TABLE = "accounts_pushdevice"
 DEVICES_MAX = 10
 TOKEN_MAX = 1024
-_TOKEN = re.compile(r"[\x21-\x7e]{16,1024}")
+PATTERN = r"^[\x21-\x7e]{16,1024}$"
 
 
 def push_token(row: PushDevice) -> str:
@@ -44,7 +44,7 @@ def push_device_add(*, user: User, token: str, name: str) -> PushDevice:
     """Register a device, or renew the one with this token. 1014 when there are ten, 2013 after five in an hour, 2014 where there are none."""
     if not push_on():
         raise RejectedError(RejectCode.NOT_FOUND, "This installation sends no push messages.")
-    if not _TOKEN.fullmatch(token):
+    if not re.fullmatch(PATTERN, token):
         raise RejectedError(
             RejectCode.MALFORMED, "A token is 16 to 1024 visible ASCII characters.", needed="a token of the push service",
             field="token",
