@@ -64,7 +64,7 @@ def index_value(value: str, purpose: str) -> bytes:
     """What to keep in a column. Call it in the transaction that writes, after a first statement that locks the table for writing
     (any INSERT, UPDATE or DELETE): the key cannot be dropped from then on."""
     ring = keyring_fresh()
-    return _stored((ring.index_current,), _digest(ring, ring.index_current, value, purpose))
+    return _stored((ring.index_current,), ring.index(value, purpose, ring.index_current))
 
 
 def index_values(value: str, purpose: str) -> list[bytes]:
@@ -72,7 +72,7 @@ def index_values(value: str, purpose: str) -> list[bytes]:
     ring, found = keyring_fresh(), []
     for first in sorted(ring.indexes, reverse=True):
         path: tuple[int, ...] = (first,)
-        digest = _digest(ring, first, value, purpose)
+        digest = ring.index(value, purpose, first)
         runs = [(path, digest)]
         for number in range(first + 1, ring.index_current + 1):
             path, digest = (*path, number), _around(ring, number, digest)
@@ -183,10 +183,6 @@ _OUTER = (
     f"(CASE WHEN length({{0}}) = {DIGEST_BYTES} THEN 1 ELSE get_byte({{0}}, length({{0}}) - {DIGEST_BYTES + 1}) END)"
 )
 _INNER = f"(CASE WHEN length({{0}}) = {DIGEST_BYTES} THEN 1 ELSE get_byte({{0}}, 0) END)"
-
-
-def _digest(ring: Keyring, number: int, value: str, purpose: str) -> bytes:
-    return hmac.digest(ring.indexes[number], f"{purpose}\0{value}".encode(), "sha256")
 
 
 def _around(ring: Keyring, number: int, digest: bytes) -> bytes:

@@ -61,6 +61,10 @@ class Keyring:
         """The number of the index key under which values are made."""
         return max(self.indexes)
 
+    def index(self, value: str, purpose: str, number: int) -> bytes:
+        """32 bytes for a value of one purpose under one index key."""
+        return hmac.digest(self.indexes[number], f"{purpose}\0{value}".encode(), "sha256")
+
     def wrap(self, data_key: bytes, owner: str) -> bytes:
         """Encrypt a data key under the current key; bound to its owner."""
         nonce = secrets.token_bytes(NONCE_BYTES)
@@ -352,4 +356,4 @@ def blind_index(value: str, purpose: str) -> bytes:
     For what is looked up in a column: ``blind.py``.
     """
     ring = keyring_fresh()
-    return hmac.digest(ring.indexes[ring.index_current], f"{purpose}\0{value}".encode(), "sha256")
+    return ring.index(value, purpose, ring.index_current)

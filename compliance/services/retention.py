@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
@@ -26,6 +25,7 @@ from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import Actor, record
+from brokerage.platform.locks import alone
 from compliance.models import ClientEnd, KycAnswer, KycCase, KycDocument, LivenessCheck, ScreeningHit
 from compliance.retention import TABLE, Act, Kept
 from compliance.services.erasure import ErasureBusyError, case_forget, client_erase, files_remove
@@ -67,7 +67,9 @@ def retention_run(
     """Let go of what is over, at most for about so many seconds; the rest waits for the next run. RetentionRunningError when one is at work."""
     ends_ns = SYSTEM_CLOCK.monotonic_ns() + seconds * NS_PER_S
     found = []
-    with _alone():
+    with alone(LOCK) as free:
+        if not free:
+            raise RetentionRunningError("The times of keeping are being applied already.")
         for row in _rows(only):
             until, count, finished = _until(row, now), 0, True
             for done in _batches(row, until, now, batch):
@@ -107,19 +109,6 @@ def _rows(only: Collection[str]) -> list[Kept]:
 def _until(row: Kept, now: datetime) -> datetime:
     assert row.after is not None  # noqa: S101 - the table's test
     return now - row.after
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
-            raise RetentionRunningError("The times of keeping are being applied already.")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def _due(row: Kept, until: datetime) -> QuerySet[Any]:

@@ -9,7 +9,6 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
 
 from brokerage.platform.blind import index_add, index_finish, index_rotate, index_rotating
 from brokerage.platform.crypto import (
@@ -22,6 +21,7 @@ from brokerage.platform.crypto import (
     rewrap_batch,
     rewrap_left,
 )
+from brokerage.platform.locks import alone
 
 #: One rotation at a time, over all hosts.
 LOCK = 7_305_001
@@ -39,15 +39,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rotate; CommandError when another rotation runs."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-            if not cursor.fetchone()[0]:
+        with alone(LOCK) as free:
+            if not free:
                 raise CommandError("Another rotation is running.")
-        try:
             (self._rotate_index if options["index"] else self._rotate)(max(1, options["batch"]))
-        finally:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
     def _rotate(self, batch: int) -> None:
         path = keyring_path()
