@@ -28,8 +28,6 @@ SKIPPED = "B101,B404,B603,B606,B607"
 JUSTIFIED: dict[tuple[str, str], str] = {
     ("brokerage/config.py", "B104"): "compares HOST with the word for all interfaces; binds nothing",
     ("brokerage/launch/probe.py", "B104"): "the same comparison",
-    ("brokerage/launch/supervisor.py", "B104"): "the same comparison",
-    ("brokerage/launch/supervisor.py", "B310"): "asks our own web process on loopback whether it is up",
     ("brokerage/platform/templatetags/portal.py", "B308"): "fixed texts and our own SVG paths",
     ("brokerage/platform/templatetags/portal.py", "B703"): "the same",
     ("brokerage/platform/blind.py", "B608"): "names of our own tables and columns, a list in the code",

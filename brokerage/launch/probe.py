@@ -37,7 +37,8 @@ def _engine(config: Config) -> str:
     return f"at command {status.cmd_seq}"
 
 
-def _web(config: Config) -> str:
+def web_live(config: Config, timeout_s: float) -> int:
+    """What the web process answers when it is asked whether it lives; UnwellError when it answers nothing."""
     host = "127.0.0.1" if config.host in {"0.0.0.0", "::"} else config.host  # noqa: S104 - compared, not bound
     # As the proxy would ask: by a name of ours, over TLS.
     name = urlsplit(config.base_url).netloc
@@ -46,10 +47,14 @@ def _web(config: Config) -> str:
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            return f"HTTP {answer.status}"
+        with opener.open(request, timeout=timeout_s) as answer:
+            return int(answer.status)
     except (urllib.error.URLError, OSError) as error:
         raise UnwellError(str(error)) from error
+
+
+def _web(config: Config) -> str:
+    return f"HTTP {web_live(config, TIMEOUT_S)}"
 
 
 def _beat(config: Config, name: str) -> str:

@@ -16,8 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from typing import IO
 
@@ -36,6 +34,7 @@ from brokerage.launch.children import (
 )
 from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
 from brokerage.launch.prepare import DECIDING, DECIDING_HISTORY, DatabaseUnreachable, Stamp, database_identity
+from brokerage.launch.probe import UnwellError, web_live
 from brokerage.launch.processes import process_table
 
 READY_TIMEOUT_S = 120.0
@@ -269,11 +268,9 @@ class Supervisor:
             return True
         if child.process.ready == "file":
             return (self.config.run_dir / f"{child.process.name}.ready").exists()
-        host = "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
         try:
-            with urllib.request.urlopen(f"http://{host}:{self.config.port}/health/live", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+            return web_live(self.config, timeout_s=2.0) == 200
+        except UnwellError:
             return False
 
     def _wait_ready(self) -> None:
