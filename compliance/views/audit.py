@@ -10,9 +10,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from brokerage.kernel.clock import utc_now
-from brokerage.kernel.errors import RejectedError
-from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.api import Page
 from brokerage.platform.audit import record
 from brokerage.platform.pdf import pdf_make, pdf_response
@@ -24,6 +21,7 @@ from compliance.models import AuditCheckpoint, AuditEntry
 from compliance.selectors import audit
 from compliance.selectors.audit_proof import entry_checks, inclusion_get, proofs_for
 from compliance.selectors.papers import record_paper, trail_paper
+from compliance.views.common import filters_demand, made_for
 
 ROWS = 50
 #: Most rows of one download; the filters choose which. Proofs cost a walk in the tree each.
@@ -44,14 +42,6 @@ def _found(form: AuditFilterForm) -> Any:
 
 def _filters(form: AuditFilterForm) -> dict[str, str]:
     return {name: str(value) for name, value in form.cleaned_data.items() if value}
-
-
-def _demand_filters(request: HttpRequest) -> AuditFilterForm:
-    form = AuditFilterForm(request.GET)
-    if not form.is_valid():
-        field, messages = next(iter(form.errors.items()))
-        raise RejectedError(RejectCode.MALFORMED, f"{form.fields[field].label}: {messages[0]}", field=field)
-    return form
 
 
 def _named(rows: list[AuditEntry]) -> list[dict[str, Any]]:
@@ -140,24 +130,19 @@ def proof(request: HttpRequest, seq: int) -> HttpResponse:
     return answer
 
 
-def _made_for(request: HttpRequest) -> dict[str, Any]:
-    """For whom and when a document is made; a session's user always has an address."""
-    return {"made_for": str(getattr(request.user, "email", "")), "made_at": utc_now()}
-
-
 @refusing_page
 @require_safe
 def entry_paper(request: HttpRequest, seq: int) -> HttpResponse:
     """One record with its checks and its proof as PDF."""
     throttle_demand("download", str(request.user.pk))
-    made = pdf_make(record_paper(audit.entry_get(seq), **_made_for(request)))
+    made = pdf_make(record_paper(audit.entry_get(seq), **made_for(request)))
     record("audit_entry.exported", object_type="audit_entry", object_id=seq, after=made.named())
     return pdf_response(f"audit-{seq}.pdf", made)
 
 
 def _download(request: HttpRequest, form: str) -> Any:
     throttle_demand("download", str(request.user.pk))
-    filters = _demand_filters(request)
+    filters = filters_demand(AuditFilterForm(request.GET))
     record("audit.exported", object_type="audit_entry", object_id="search", after={"form": form, **_filters(filters)})
     return _found(filters)
 
@@ -176,9 +161,9 @@ def table(request: HttpRequest) -> HttpResponseBase:
 def paper(request: HttpRequest) -> HttpResponse:
     """What was found as PDF, with the checkpoint it is proved against; sealed parts are not in it."""
     throttle_demand("download", str(request.user.pk))
-    form = _demand_filters(request)
+    form = filters_demand(AuditFilterForm(request.GET))
     filters, rows = _filters(form), list(audit.entries_walk(_found(form), PDF_MAX))
-    made = pdf_make(trail_paper(rows, filters=filters, most=PDF_MAX, **_made_for(request)))
+    made = pdf_make(trail_paper(rows, filters=filters, most=PDF_MAX, **made_for(request)))
     record("audit.exported", object_type="audit_entry", object_id="search", after={**made.named(), **filters})
     return pdf_response("audit.pdf", made)
 

@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.platform.audit import record
 from brokerage.platform.pdf import pdf_make, pdf_response
@@ -27,6 +26,7 @@ from compliance.selectors.papers import case_paper
 from compliance.services.documents import link_make
 from compliance.services.kyc import DECISIONS, case_decide, last_refuser, needs_two, proposal_close
 from compliance.services.sanctions import hit_decide
+from compliance.views.common import made_for
 
 PAGE = 50
 REASONS = (
@@ -88,7 +88,7 @@ def paper(request: HttpRequest, case_id: UUID) -> HttpResponse:
     """The case's file as PDF; who took it and which file it was is recorded."""
     throttle_demand("download", str(request.user.pk))
     found = get_object_or_404(KycCase.objects.select_related("user", "account__owner"), pk=case_id)
-    made = pdf_make(case_paper(found, made_for=str(getattr(request.user, "email", "")), made_at=utc_now()))
+    made = pdf_make(case_paper(found, **made_for(request)))
     record("kyc_case.exported", object_type="kyc_case", object_id=found.pk, after=made.named())
     return pdf_response(f"kyc-{found.pk}.pdf", made)
 

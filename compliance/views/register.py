@@ -11,13 +11,12 @@ from django.urls import get_resolver
 from django.views.decorators.http import require_safe
 
 from accounts.views.developers import url_routes
-from brokerage.kernel.errors import RejectedError
-from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.reporting import csv_response
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
 from compliance.forms import RegisterFilterForm
 from compliance.register import COLUMNS, STATES, Rule, register_version, rule_row, rules_for
+from compliance.views.common import filters_demand
 
 
 @lru_cache(maxsize=1)
@@ -61,10 +60,7 @@ def rules(request: HttpRequest) -> HttpResponse:
 def table(request: HttpRequest) -> HttpResponseBase:
     """What fits as CSV; lists are joined by semicolons."""
     throttle_demand("download", str(request.user.pk))
-    form = RegisterFilterForm(request.GET)
-    if not form.is_valid():
-        field, messages = next(iter(form.errors.items()))
-        raise RejectedError(RejectCode.MALFORMED, f"{form.fields[field].label}: {messages[0]}", field=field)
+    form = filters_demand(RegisterFilterForm(request.GET))
     shown = (rule_row(row) for row in rules_for(**form.cleaned_data))
     lines = (["; ".join(row[name]) if isinstance(row[name], list) else row[name] for name in COLUMNS] for row in shown)
     return csv_response("register.csv", COLUMNS, lines, COLUMNS)
