@@ -239,7 +239,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
     keyring_file = _keyring_file(environ, env, var_dir)
     return Config(
         env=env,
-        debug=_flag(environ, "DEBUG", env == "local"),
+        debug=_flag(environ, "DEBUG", False),
         secret_key=secret_key,
         keyring_file=keyring_file,
         # Beside the keyring, in the same private folder.

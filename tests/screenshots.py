@@ -32,7 +32,7 @@ PUBLIC = {
     "status": "/status",
     "404": "/no-such-page",
     "candles": "/trade/AAPL/candles?frame=1d",
-    "styleguide": "/styleguide",
+    **({"styleguide": "/styleguide"} if get_config().debug else {}),
 }
 PRIVATE = {
     "home": "/",

@@ -1,4 +1,4 @@
-"""Settings of a developer's machine and of the demo: debug pages, files straight from the finders."""
+"""Settings of a developer's machine and of the demo; ``DEBUG=1`` for debug pages and static files that are looked for at each request."""
 
 from brokerage.settings.base import *  # noqa: F403
 from brokerage.settings.base import CONFIG

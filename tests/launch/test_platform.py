@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -43,6 +44,17 @@ def ready(platform: LivePlatform, name: str) -> bool:
         return False
 
 
+def fetch(platform: LivePlatform, path: str) -> tuple[int, str]:
+    """Status and text of an answer of the portal."""
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=30)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
 def trades(platform: LivePlatform) -> int:
     """Count executions; -1 while the database is away."""
     try:
@@ -68,6 +80,12 @@ def test_starts_heals_and_starts_again() -> None:
                 check=True,
             ).stdout
             assert status.count(" up") == len(before)
+            # As its users meet it: nothing of the inside on a page of an error, and the pages' own files are served.
+            missing = fetch(platform, "/no-such-page")
+            assert missing[0] == 404
+            assert "There is no such page" in missing[1]
+            assert "URLconf" not in missing[1]
+            assert fetch(platform, "/static/css/base.css")[0] == 200
             # Another terminal needs no addresses: it finds the running platform's.
             rate = subprocess.run(
                 [sys.executable, "manage.py", "demo_rate", "30"],
