@@ -1,6 +1,6 @@
 """Pictures of every page, for looking at before a page is called done: ``make screenshots`` while the platform runs.
 
-Drives the real Chromium against a running portal (``BASE_URL``, default the local one), signed out and as the demo investor, at 1440 and
+Drives the real Chromium against a running portal (``BASE_URL``, default the local one), signed out and as each demo login, at 1440 and
 360 pixels, light and dark. Writes ``var/screenshots/<width>-<theme>/<page>.png`` and prints what the browser complained about.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from brokerage.config import BASE_DIR, get_config
 
+MISSING = "/no-such-page"
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -22,31 +23,59 @@ CHROMIUM_ARGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PUBLIC = {
-    "landing": "/",
-    "signin": "/signin",
-    "signup": "/signup",
-    "markets-visitor": "/markets",
-    "trade-visitor": "/trade/ETH-USD",
-    "about": "/about",
-    "status": "/status",
-    "404": "/no-such-page",
-    "candles": "/trade/AAPL/candles?frame=1d",
-    **({"styleguide": "/styleguide"} if get_config().debug else {}),
-}
-PRIVATE = {
-    "home": "/",
-    "markets": "/markets",
-    "trade": "/trade/BTC-USD",
-    "trade-stock": "/trade/AAPL",
-    "orders": "/orders",
-    "orders-all": "/orders?view=all",
-    "fills": "/orders?view=fills",
-    "portfolio": "/portfolio",
-    "ledger": "/account/ledger",
-    "profile": "/profile",
-    "onboarding": "/onboarding",
-    "onboarding-document": "/onboarding/steps/id_document",
+INVESTOR, PASSWORD = "investor@demo.test", "demo-Pass-2026"
+#: Page names and addresses by who looks at them; "" is a visitor.
+PAGES: dict[str, dict[str, str]] = {
+    "": {
+        "landing": "/",
+        "signin": "/signin",
+        "signup": "/signup",
+        "recover": "/recover",
+        "markets-visitor": "/markets",
+        "trade-visitor": "/trade/ETH-USD",
+        "about": "/about",
+        "status": "/status",
+        "proof": "/proof",
+        "404": MISSING,
+        "candles": "/trade/AAPL/candles?frame=1d",
+        **({"styleguide": "/styleguide"} if get_config().debug else {}),
+    },
+    INVESTOR: {
+        "home": "/",
+        "markets": "/markets",
+        "trade": "/trade/BTC-USD",
+        "trade-stock": "/trade/AAPL",
+        "orders": "/orders",
+        "orders-all": "/orders?view=all",
+        "fills": "/orders?view=fills",
+        "portfolio": "/portfolio",
+        "ledger": "/account/ledger",
+        "limits": "/account/limits",
+        "withdrawals": "/account/withdrawals",
+        "security": "/security",
+        "history": "/security/history",
+        "authenticator": "/security/authenticator",
+        "profile": "/profile",
+        "personal": "/profile/personal",
+        "api-keys": "/profile/api-keys",
+        "account-new": "/accounts/new",
+        "developers": "/developers",
+        "onboarding": "/onboarding",
+        "onboarding-document": "/onboarding/steps/id_document",
+    },
+    "dealer@demo.test": {"desk-clients": "/desk/clients", "desk-approvals": "/desk/approvals"},
+    "compliance@demo.test": {
+        "kyc-queue": "/compliance/kyc",
+        "audit-search": "/compliance/audit",
+        "audit-entry": "/compliance/audit/1",
+        "register": "/compliance/register",
+    },
+    "admin@demo.test": {
+        "desk-funding": "/desk/funding",
+        "desk-access": "/desk/access",
+        "admin-orders": "/admin/trading/order/",
+        "admin-engine": "/admin/trading/projectionstate/engine/",
+    },
 }
 SIZES = {"1440": (1440, 900), "360": (360, 740)}
 
@@ -70,8 +99,11 @@ def sign_in(page: Any, base: str, email: str, password: str) -> None:
     page.wait_for_url(f"{base}/")
 
 
-def shoot(browser: Any, base: str, out: Path, *, width: str, theme: str, names: set[str] | None) -> list[str]:
+def shoot(browser: Any, base: str, out: Path, *, who: str, width: str, theme: str, names: set[str]) -> list[str]:
     """Take one set of pictures; return what the browser complained about."""
+    pages = {name: path for name, path in PAGES[who].items() if not names or name in names}
+    if not pages:
+        return []
     size = SIZES[width]
     complaints: list[str] = []
     folder = out / f"{width}-{theme}"
@@ -83,22 +115,22 @@ def shoot(browser: Any, base: str, out: Path, *, width: str, theme: str, names: 
         has_touch=width == "360",
     )
     page = context.new_page()
-    current = {"name": ""}
+    current = {"name": "signing in"}
     page.on(
         "console",
         lambda m: complaints.append(f"{current['name']}: {m.text}") if m.type in {"error", "warning"} else None,
     )
     page.on("pageerror", lambda error: complaints.append(f"{current['name']}: {error}"))
-    signed_in = False
-    for name, path in {**PUBLIC, **PRIVATE}.items():
-        if names and name not in names:
-            continue
-        if name in PRIVATE and not signed_in:
-            current["name"] = "signing in"
-            sign_in(page, base, "investor@demo.test", "demo-Pass-2026")
-            signed_in = True
+    if who:
+        sign_in(page, base, who, PASSWORD)
+    for name, path in pages.items():
         current["name"] = name
-        page.goto(f"{base}{path}", wait_until="load")
+        answer = page.goto(f"{base}{path}", wait_until="load")
+        if path == MISSING:
+            # The browser says of every 404 that it could not load it.
+            complaints = [line for line in complaints if not line.startswith(f"{name}: Failed to load")]
+        elif answer.status != 200:
+            complaints.append(f"{name}: answered {answer.status}")
         page.wait_for_timeout(2200 if "trade" in name else 900)
         over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if over > 0:
@@ -124,8 +156,11 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         for width in args.width or SIZES:
             for theme in args.theme or ("light", "dark"):
-                found = shoot(browser, args.base, args.out, width=width, theme=theme, names=set(args.pages) or None)
-                complaints += [f"{width} {theme} {line}" for line in found]
+                for who in PAGES:
+                    found = shoot(
+                        browser, args.base, args.out, who=who, width=width, theme=theme, names=set(args.pages)
+                    )
+                    complaints += [f"{width} {theme} {line}" for line in found]
         browser.close()
     print(f"Pictures are in {args.out}")
     for line in complaints:
