@@ -94,22 +94,25 @@ def today(clock: Clock = SYSTEM_CLOCK) -> date:
 
 
 def period_of(account: AccountRef, first: date, end: date, *, clock: Clock = SYSTEM_CLOCK) -> Period:
-    """The days [first, end) of an account, begun no earlier than its first day; ApiProblem 1012 with the bound for what is none."""
+    """The days [first, end) of an account, begun no earlier than its first day; ApiProblem 1014 with the bound for what is none."""
     opened, now_ns = first_day(account), clock.now_ns()
     this_day = datetime_from_ns(now_ns).date()
     if end <= first:
+        bound = first + timedelta(days=1) if first < date.max else first
         raise _no_period(
-            "to", "The period has no day in it: to must be after from.", first + timedelta(days=1) if first < date.max else first,
-            "Send the day after the last one as to.",
-        )  # fmt: skip
+            "to", "The period has no day in it: it must end after it begins.", bound, "Choose a later end."
+        )
     if first > this_day:
         raise _no_period(
-            "from", "The period lies in the future.", this_day, "Send a from that is not after today (UTC)."
+            "from",
+            f"The period lies in the future: today is {this_day} (UTC).",
+            this_day,
+            "Choose an earlier first day.",
         )
     if end <= opened:
         raise _no_period(
-            "to", "The account did not exist then.", opened + timedelta(days=1), f"The account's first day is {opened}."
-        )
+            "to", f"The account did not exist then: its first day is {opened}.", opened + timedelta(days=1), "Choose a later end."
+        )  # fmt: skip
     first = max(first, opened)
     if (end - first).days > DAYS_MAX:
         raise ApiProblem(
@@ -189,7 +192,7 @@ def _walk(rows: QuerySet[Any, Row], key: str) -> Iterator[Row]:
 
 
 def rows_demand(statement: Statement, most: int, next_step: str) -> None:
-    """ApiProblem 1012 when a form of the statement would have more rows than it may."""
+    """ApiProblem 1014 when a form of the statement would have more rows than it may."""
     rows = statement.entries + statement.trades
     if rows > most:
         raise ApiProblem(

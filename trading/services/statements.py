@@ -21,7 +21,7 @@ CSV_ROWS_MAX = 100_000
 
 
 def statement_pdf(*, account: AccountRef, period: Period, made_for: str, clock: Clock = SYSTEM_CLOCK) -> Pdf:
-    """The statement as a document; ApiProblem 1012 for too many rows, 9015 when its figures do not agree. That it was made is recorded."""
+    """The statement as a document; ApiProblem 1014 for too many rows, 9015 when its figures do not agree. That it was made is recorded."""
     statement = statement_get(account, period, clock=clock)
     rows_demand(statement, PDF_ROWS_MAX, "Ask for fewer days, or take the CSV file: it may have more rows.")
     with refusing(account, period):
