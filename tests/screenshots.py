@@ -44,6 +44,7 @@ PRIVATE = {
     "fills": "/orders?view=fills",
     "portfolio": "/portfolio",
     "ledger": "/account/ledger",
+    "statements": "/account/statements",
     "profile": "/profile",
     "onboarding": "/onboarding",
     "onboarding-document": "/onboarding/steps/id_document",

@@ -157,7 +157,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("email", "/security/email"), ("login-history", "/security/history"),
         ("mobile", "/security/mobile"), ("mobile-confirm", "/security/mobile/code"),
         ("totp", "/security/authenticator"), ("withdrawals", "/account/withdrawals"),
-        ("statements", "/account/statements"), ("statements", "/account/statements?first=2020-01-01&last=2020-01-01"),
+        ("statements", "/account/statements"),
         ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
         ("onboarding", "/onboarding"), ("developers", "/developers"),
         ("limits", "/account/limits"), ("entity", f"/onboarding/entity/{number}"), ("entity-step", f"/onboarding/entity/{number}/steps/company"),

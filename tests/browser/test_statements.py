@@ -12,7 +12,7 @@ from typing import Any
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.tests.pdf_reader import text_of
 from tests.browser.conftest import DESK, PHONE, Site
-from tests.browser.test_pages import too_wide
+from tests.browser.test_pages import findings, too_wide
 from tests.conftest_engine import PASSWORD, Trader
 
 
@@ -34,6 +34,7 @@ def seen(tab: Any, name: str) -> None:
     for size in (DESK, PHONE):
         tab.set_viewport_size(size)
         assert too_wide(tab) == []
+        assert findings(tab) == []
         for scheme in ("light", "dark") if folder else ():
             tab.emulate_media(color_scheme=scheme)
             tab.screenshot(path=f"{folder}/statements-{name}-{size['width']}-{scheme}.png", full_page=True)

@@ -28,6 +28,11 @@ from trading.selectors.statement_paper import statement_paper
 from trading.services import statements
 
 
+@pytest.fixture(autouse=True)
+def _many_downloads(settings: Any) -> None:
+    settings.API_RATE_SCALE = 1_000
+
+
 @pytest.fixture(scope="module")
 def month(live_platform: LivePlatform) -> Month:
     return month_make(live_platform)

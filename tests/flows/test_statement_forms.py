@@ -6,6 +6,7 @@ import hashlib
 import re
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,11 @@ from tests.statements import DAYS, Month, day_ns, file, month_make, rows_of, sho
 from trading.models import Execution
 from trading.selectors import statement as made
 from trading.services import statements
+
+
+@pytest.fixture(autouse=True)
+def _many_downloads(settings: Any) -> None:
+    settings.API_RATE_SCALE = 1_000
 
 
 @pytest.fixture(scope="module")
