@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokerage.platform.pdf import Document, Facts, Section, Table, Text
-from brokerage.platform.templatetags.portal import DASH, atleast, num, word
+from brokerage.platform.templatetags.portal import DASH, exact, num, word
 from marketdata.selectors.instruments import AssetRef
 from trading.selectors.ledger import KIND_NUMBERS
 from trading.selectors.statement import Statement
@@ -39,7 +39,7 @@ def _time(text: str | None) -> str:
 
 def _amount(text: str | None, asset: AssetRef | None) -> str:
     """Every decimal that is not nothing, at least those the asset is shown with."""
-    return atleast(text, asset.display_decimals if asset else 2)
+    return exact(text, asset.display_decimals if asset else 2)
 
 
 def _shares(*shares: float) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ def _account(statement: Statement, shown: Row, about: str) -> Facts:
 def _reconciliation(statement: Statement) -> list[Text | Facts | Table]:
     blocks: list[Text | Facts | Table] = [
         Table(
-            ("", f"Amount, {flow.asset.code}"),
+            ("Line", f"Amount, {flow.asset.code}"),
             [
                 ("Opening balance", _amount(flow.asset.money(flow.opening), flow.asset)),
                 *((word(kind), _amount(flow.asset.money(flow.lines[kind]), flow.asset)) for kind in KIND_NUMBERS if kind in flow.lines),
@@ -140,8 +140,8 @@ def _positions(shown: Row) -> list[Text | Facts | Table]:
         )
         return (
             f"{row['symbol']}\n{word(row['kind'])}", num(row["qty"]), num(row["avg_price"]), price if Decimal(row["qty"]) else "",
-            atleast(row["cost"], 2), atleast(row["value"], 2), atleast(row["unrealised"], 2), atleast(row["realised"], 2),
-            atleast(row["margin"], 2),
+            exact(row["cost"], 2), exact(row["value"], 2), exact(row["unrealised"], 2), exact(row["realised"], 2),
+            exact(row["margin"], 2),
         )  # fmt: skip
 
     return [
@@ -161,7 +161,7 @@ def _trade_tables(statement: Statement) -> list[Text | Facts | Table]:
             [
                 (
                     _time(row["time"]).replace(" ", "\n"), f"{row['exec_id']}\n{row['order_id']}", row["symbol"] or DASH, word(row["side"]),
-                    num(row["qty"]), num(row["price"]), atleast(row["notional"], 2), atleast(row["fee"], 2),
+                    num(row["qty"]), num(row["price"]), exact(row["notional"], 2), exact(row["fee"], 2),
                 )
                 for row in rows
             ],
@@ -224,7 +224,7 @@ def _notes(statement: Statement) -> Iterator[str]:
         "rounded half even."
     )
     yield (
-        "Orders are matched in our own order book, by price and then by time. The market, the price and the fee of each trade are stated above, "
+        "Orders are matched in our own order book, by price and then by time. Instrument, price and fee of each trade are stated above, "
         "and its entries in the ledger carry the same time."
     )
     yield (
