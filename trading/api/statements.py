@@ -18,7 +18,7 @@ from brokerage.platform.api_schema import decimal_out, documented
 from brokerage.platform.pdf import PdfRenderer, pdf_response
 from brokerage.platform.reporting import CsvRenderer, csv_response
 from trading.api.overview import OpenOrders
-from trading.selectors.ledger import KIND_NUMBERS
+from trading.api.schemas import LEDGER_KINDS
 from trading.selectors.statement import ORDERS_MAX, period_of, statement_get
 from trading.selectors.statement_figures import Period
 from trading.selectors.statement_forms import CSV_HEADER, CSV_TEXT, statement_json
@@ -37,7 +37,7 @@ class StatementQuery(StrictSerializer):
 class StatementLine(serializers.Serializer[Any]):
     """Entries of one kind."""
 
-    kind = serializers.ChoiceField(choices=list(KIND_NUMBERS))
+    kind = serializers.ChoiceField(choices=LEDGER_KINDS)
     amount = decimal_out()
 
 
@@ -75,7 +75,7 @@ class StatementPosition(StatementPrice):
     """An instrument that was open at the end or traded in the period; money in ``currency``."""
 
     symbol = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["spot", "margin"])
+    kind = serializers.CharField(help_text="spot or margin.")
     qty = decimal_out(help_text="At the end; below zero: short.")
     avg_price = decimal_out(allow_null=True)
     cost = decimal_out(allow_null=True)
