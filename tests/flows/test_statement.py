@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -99,13 +99,13 @@ def test_an_example_by_hand(live_platform: LivePlatform) -> None:
     placed(trader, limit("buy", "0.5", "140"))
     live_platform.settle()
     core = {row.symbol: row.core_instrument for row in Instrument.objects.all()}
-    soon = utc_now().date()
+    soon, end = trader.account.created_at.astimezone(UTC).date(), utc_now().date() + timedelta(days=1)
     bar = {"frame": 86_400, "volume": 0, "open_time": day_ns(soon - timedelta(days=1)) // 10**9}
     for symbol, close, source in (("SOL-USD", 149_000, 1), ("EUR-USD", 108_400, 2)):
         Candle.objects.create(
             core_instrument=core[symbol], open=close, high=close, low=close, close=close, source=source, **bar
         )
-    one = shown(trader, soon, soon + timedelta(days=1))
+    one = shown(trader, soon, end)
     assert (one["so_far"], one["entries"], one["trades"]) == (True, 9, 3)
     usd = next(row for row in one["assets"] if row["asset"] == "USD")
     lines = {line["kind"]: line["amount"] for line in usd["lines"]}
@@ -126,7 +126,7 @@ def test_an_example_by_hand(live_platform: LivePlatform) -> None:
     assert one["no_price"] == []
     # A day before there was no price of anything yet.
     Candle.objects.all().delete()
-    one = shown(trader, soon, soon + timedelta(days=1))
+    one = shown(trader, soon, end)
     assert (sorted(one["no_price"]), Decimal(one["value"])) == (["EUR-USD", "SOL"], Decimal("804.512450"))
     assert next(row for row in one["holdings"] if row["asset"] == "SOL")["value"] is None
 

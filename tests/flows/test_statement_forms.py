@@ -14,6 +14,7 @@ from accounts.models import LedgerEntry, TradingAccountMember
 from accounts.selectors.access import account_for_user
 from backoffice.tests.factories import browser
 from brokerage.kernel.clock import ManualClock, utc_now
+from brokerage.platform import throttling
 from brokerage.platform.models import AuditPending
 from brokerage.platform.tests.pdf_reader import reader_of, text_of
 from marketdata.models import Asset, Instrument
@@ -167,3 +168,16 @@ def test_the_page_shows_the_same_and_keeps_the_form_when_refused(
         assert (page.status_code, b"No statement." in page.content) == (400, True), query
         assert b'name="month"' in page.content
     assert browser(stranger.user).get(path).status_code == 404
+
+
+def test_figures_have_a_budget(month: Month, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.API_RATE_SCALE = 1
+    monkeypatch.setitem(throttling.BUDGETS, "statement", throttling.Budget(1, 3_600))
+    trader = month.traders[3]
+    path = f"accounts/{trader.account.number}/statement?from={month.first}&to={month.end}"
+    assert trader.api("GET", path).status_code == 200
+    assert refused(trader.api("GET", path)) == (429, 2013)
+    client = browser(trader.user)
+    assert client.get("/account/statements").status_code == 200
+    page = client.get("/account/statements")
+    assert (page.status_code, b"No statement." in page.content) == (429, True)

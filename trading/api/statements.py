@@ -131,6 +131,8 @@ def statement_name(account: AccountRef, period: Period, form: str) -> str:
 class StatementView(ApiView):
     """The figures."""
 
+    throttle_scopes = {"GET": "statement"}
+
     @documented(
         answer=StatementShape, query=StatementQuery, problems=(404,), tag="accounts", operation="statement_get",
         summary="Statement of an account: balances, movements, holdings and positions of a period",

@@ -15,6 +15,7 @@ from accounts.selectors.access import AccountRef
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.platform.problems import ApiProblem, refusal_text
+from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
 from trading.selectors.statement import PDF_ROWS_MAX, first_day, period_of, statement_get, today
 from trading.selectors.statement_forms import statement_json
@@ -75,6 +76,7 @@ def statements(request: HttpRequest) -> HttpResponse:
         try:
             first, last, context["month"] = _days(get, months)
             period = period_of(account, first, last + timedelta(days=1) if last < date.max else last)
+            throttle_demand("statement", f"page:{request.user.pk}")
             shown = statement_json(statement_get(account, period))
         except RejectedError as error:
             status = reject_row(error.code).http
