@@ -26,7 +26,6 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from rest_framework.renderers import BaseRenderer
 
 # Nothing here asks for a picture or a file by address; should anything ever do so, reportlab is to refuse it.
 rl_config.trustedSchemes = []
@@ -384,19 +383,6 @@ def _cut(text: str, width: float) -> str:
     while line and _measure(line + "…", REGULAR, 8) > width:
         line = line[:-1]
     return line + "…"
-
-
-class PdfRenderer(BaseRenderer):
-    """Lets a client ask for application/pdf; the file is an answer of its own and never rendered here."""
-
-    media_type = "application/pdf"
-    format = "pdf"
-    charset = None
-    render_style = "binary"
-
-    def render(self, data: object, accepted_media_type: str | None = None, renderer_context: object = None) -> bytes:
-        """Errors are problem documents of their own; nothing else comes here."""
-        return str(data).encode("utf-8")
 
 
 def pdf_response(filename: str, pdf: Pdf) -> HttpResponse:

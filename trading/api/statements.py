@@ -15,8 +15,8 @@ from accounts.selectors.access import AccountRef, account_for_user
 from brokerage.platform.api import ApiView, query_of
 from brokerage.platform.api_fields import DayField, StrictSerializer
 from brokerage.platform.api_schema import decimal_out, documented
-from brokerage.platform.pdf import PdfRenderer, pdf_response
-from brokerage.platform.reporting import CsvRenderer, csv_response
+from brokerage.platform.pdf import pdf_response
+from brokerage.platform.reporting import CsvRenderer, PdfRenderer, csv_response
 from trading.api.overview import OpenOrders
 from trading.api.schemas import LEDGER_KINDS
 from trading.selectors.statement import ORDERS_MAX, period_of, statement_get
