@@ -12,6 +12,9 @@ from backoffice.services.approval_kinds import EVIDENCE_MIN, FactorReset
 from backoffice.services.staff import REASON_MAX, REASON_MIN
 from backoffice.services.view_as import MINUTES_MAX
 
+#: As browsers send a day, whatever they show.
+DAY = "%Y-%m-%d"
+
 
 def _reason() -> forms.CharField:
     return forms.CharField(
@@ -47,6 +50,17 @@ class PaidForm(PortalForm):
         max_length=REFERENCE_MAX,
         label="Bank reference",
         help_text="As on the statement. One reference belongs to one payout.",
+    )
+
+
+class DaysForm(PortalForm):
+    """The days of a statement, both in it."""
+
+    first = forms.DateField(
+        label="First day (UTC)", input_formats=[DAY], widget=forms.DateInput(attrs={"type": "date"}, format=DAY)
+    )
+    last = forms.DateField(
+        label="Last day (UTC)", input_formats=[DAY], widget=forms.DateInput(attrs={"type": "date"}, format=DAY)
     )
 
 

@@ -50,6 +50,7 @@ PAGES: dict[str, dict[str, str]] = {
         "fills": "/orders?view=fills",
         "portfolio": "/portfolio",
         "ledger": "/account/ledger",
+        "statements": "/account/statements",
         "limits": "/account/limits",
         "withdrawals": "/account/withdrawals",
         "security": "/security",

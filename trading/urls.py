@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.views import embed, limits, pages, status, withdrawals
+from trading.views import embed, limits, pages, statements, status, withdrawals
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("orders/<str:order_id>", pages.order_detail, name="order"),
     path("portfolio", pages.portfolio, name="portfolio"),
     path("account/ledger", pages.ledger, name="ledger"),
+    path("account/statements", statements.statements, name="statements"),
     path("embed/<slug:partner>/portfolio", embed.portfolio, name="embed-portfolio"),
     path("embed/<slug:partner>/portfolio/session", embed.session, name="embed-session"),
     path("embed/<slug:partner>/portfolio/data", embed.data, name="embed-data"),

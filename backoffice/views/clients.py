@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -10,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import TradingAccount
+from accounts.selectors.access import account_for_user
 from accounts.selectors.factors import second_factor_enrolled
 from backoffice import forms
 from backoffice.selectors.clients import account_for_staff, account_list_for_staff, account_search
@@ -20,16 +22,22 @@ from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform import audit
 from brokerage.platform.api import Page, page_of
-from brokerage.platform.problems import refusal_text
+from brokerage.platform.pdf import pdf_response
+from brokerage.platform.problems import ApiProblem, refusal_text
+from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
 from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, position_list_for
 from trading.selectors.shapes import balance_json, execution_json, order_json, position_json
+from trading.selectors.statement import period_of, today
+from trading.services.statements import statement_pdf
 
 CLIENTS_PAGE = 50
 ORDERS_PAGE, FILLS_PAGE = Page("staff-orders", 1), Page("staff-fills", 1)
 VIEWS = {"overview": "backoffice.view_clients", "orders": "trading.view_order", "fills": "trading.view_execution"}
+#: A statement shows the ledger, trades and positions.
+STATEMENT = ("accounts.view_ledgerentry", "accounts.view_balance", "trading.view_execution", "risk.view_position")
 REQUEST_FORMS = {"money": forms.MoneyForm, "account_state": forms.StateForm, "account_limits": forms.LimitsForm,
                  "factor_reset": forms.FactorResetForm}  # fmt: skip
 
@@ -88,6 +96,8 @@ def _client_context(request: HttpRequest, account: TradingAccount, view: str) ->
         "views": [(name, name.capitalize()) for name, permission in VIEWS.items() if user.has_perm(permission)],
         "may_balances": user.has_perm("accounts.view_balance"),
         "may_positions": user.has_perm("risk.view_position"),
+        "may_statement": _may_statement(user),
+        "statement_form": forms.DaysForm(initial={"first": today().replace(day=1), "last": today()}),
         "may_view_as": user.has_perm("backoffice.view_as_client") and owner and not owner.is_staff,
         "may_money": user.has_perm("backoffice.request_money"),
         "may_account": user.has_perm("backoffice.request_account"),
@@ -136,6 +146,31 @@ def client(request: HttpRequest, number: str) -> HttpResponse:
         view = "overview"
     audit.record("client.opened", object_type="account", object_id=account.number, after={"view": view})
     return render(request, "backoffice/client.html", _client_context(request, account, view))
+
+
+@refusing_page
+@require_safe
+def client_statement(request: HttpRequest, number: str) -> HttpResponse:
+    """A client's statement as PDF, of the days ``first`` to ``last``. Whoever takes it and which file it was is recorded."""
+    user: Any = request.user
+    account = account_for_staff(user, number)
+    if not _may_statement(user):
+        raise RejectedError(RejectCode.PERMISSION_DENIED)
+    throttle_demand("download", str(user.pk))
+    ref = account_for_user(account.owner_id, account.number)  # type: ignore[arg-type]
+    form = forms.DaysForm(request.GET)
+    if not form.is_valid():
+        raise ApiProblem(
+            RejectCode.MALFORMED, "First and last day are days such as 2026-01-31.", needed="YYYY-MM-DD", field="first"
+        )
+    first, last = form.cleaned_data["first"], form.cleaned_data["last"]
+    period = period_of(ref, first, min(last, date.max - timedelta(days=1)) + timedelta(days=1))
+    made = statement_pdf(account=ref, period=period, made_for=str(user.email))
+    return pdf_response(f"statement-{ref.number}-{period.first}-{period.last}.pdf", made)
+
+
+def _may_statement(user: Any) -> bool:
+    return all(user.has_perm(permission) for permission in STATEMENT)
 
 
 @refusing_page

@@ -143,6 +143,7 @@ class RejectCode(IntEnum):
     PROJECTION_STALE = 9012
     OVERLOADED = 9013
     TIMEOUT = 9014
+    STATEMENT_UNBALANCED = 9015
 
     @property
     def slug(self) -> str:

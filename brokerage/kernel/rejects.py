@@ -219,6 +219,7 @@ _ROWS: tuple[tuple[RejectCode, str, str, str, Unit, str, str, int, int, int, int
     (_C.PROJECTION_STALE, "Data is behind", "The stored data is behind the engine.", "", _U.NONE, "projection up to date", "Try again in a moment.", 503, 99, 99, 4),
     (_C.OVERLOADED, "Overloaded", "The service has more work than it can take.", "", _U.NONE, "bounded queues", "Wait and send it again.", 503, 99, 99, 8),
     (_C.TIMEOUT, "Timed out", "The work took longer than allowed and was stopped; nothing was changed.", "", _U.NONE, "time limit", "Narrow the request, or try again.", 503, 99, 99, 4),
+    (_C.STATEMENT_UNBALANCED, "Statement withheld", "The account's records do not add up, so no statement of it is shown. The fault is recorded.", "", _U.NONE, "opening balance and movements give the closing balance", "Contact support with the request id.", 500, 99, 99, 0),
 )  # fmt: skip
 
 TABLE: Mapping[RejectCode, Reject] = MappingProxyType({row[0]: Reject(*row) for row in _ROWS})

@@ -7,6 +7,7 @@ services.
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -176,6 +177,30 @@ class TimeField(serializers.Field[Any, Any, Any, Any]):
                 field=self.field_name,
             )
         return moment_ns
+
+    def to_representation(self, value: Any) -> str:
+        """As text."""
+        return str(value)
+
+
+@extend_schema_field(OpenApiTypes.DATE)
+class DayField(serializers.Field[Any, Any, Any, Any]):
+    """A calendar day in UTC, as YYYY-MM-DD and no other spelling."""
+
+    def to_internal_value(self, data: Any) -> date:
+        """Parse."""
+        try:
+            day = date.fromisoformat(data) if isinstance(data, str) and len(data) == 10 else None
+        except ValueError:
+            day = None
+        if day is None or day.isoformat() != data:
+            raise RejectedError(
+                RejectCode.MALFORMED,
+                f"{self.field_name} must be a day such as 2026-01-31.",
+                needed="YYYY-MM-DD",
+                field=self.field_name,
+            )
+        return day
 
     def to_representation(self, value: Any) -> str:
         """As text."""

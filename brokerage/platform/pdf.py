@@ -30,6 +30,8 @@ from reportlab.pdfgen.canvas import Canvas
 # Nothing here asks for a picture or a file by address; should anything ever do so, reportlab is to refuse it.
 rl_config.trustedSchemes = []
 rl_config.trustedHosts = []
+# Streams as bytes, not as text of five letters for four bytes: a quarter smaller, and quicker made.
+rl_config.useA85 = 0
 
 #: Source Sans Pro, from the package of that name: Latin, Greek and Cyrillic letters.
 _FONTS = files("font_source_sans_pro") / "files"
@@ -342,10 +344,17 @@ def _draw(canvas: Any, page: _Page) -> None:
     canvas.setLineWidth(0.6)
     for left, y, right in page.rules:
         canvas.line(left, y, right, y)
+    # One text object a page, letters and colour said only where they change: half the work of a string at a time.
+    words, last = canvas.beginText(), (None, None)
     for font, size, colour, x, y, text in page.words:
-        canvas.setFont(font, size)
-        canvas.setFillColorRGB(*colour)
-        canvas.drawString(x, y, text)
+        if last[0] != (font, size):
+            words.setFont(font, size)
+        if last[1] != colour:
+            words.setFillColorRGB(*colour)
+        last = ((font, size), colour)
+        words.setTextOrigin(x, y)
+        words.textOut(text)
+    canvas.drawText(words)
 
 
 def _frame(canvas: Any, document: Document, made: datetime, number: str, page: int, pages: int) -> None:

@@ -33,6 +33,14 @@ class CsvRenderer(BaseRenderer):
         return str(data).encode("utf-8")
 
 
+class PdfRenderer(CsvRenderer):
+    """The same for application/pdf."""
+
+    media_type = "application/pdf"
+    format = "pdf"
+    charset = None  # type: ignore[assignment]
+
+
 def text_cell(value: str | None) -> str:
     """Text that no spreadsheet takes for a formula (OWASP: a quote in front)."""
     if not value:

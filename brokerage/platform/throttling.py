@@ -48,6 +48,8 @@ BUDGETS: dict[str, Budget] = {
     "cancel": Budget(1000, 10),
     "upload": Budget(30, 60),
     "download": Budget(20, 60),
+    # Figures over all that an account ever did.
+    "statement": Budget(60, 60),
     "login": Budget(10, 60, fail_closed=True),
     "login_address": Budget(60, 60, fail_closed=True),
     "refresh": Budget(60, 60),

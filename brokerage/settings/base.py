@@ -273,6 +273,7 @@ SPECTACULAR_SETTINGS = {
         "AccountStatus": "accounts.api.schemas.ACCOUNT_STATUSES",
         "OrderStatus": "trading.api.schemas.ORDER_STATUSES",
         "OrderType": "trading.api.schemas.ORDER_TYPES",
+        "LedgerKind": "trading.api.schemas.LEDGER_KINDS",
         "OrderEventType": "trading.api.schemas.EVENT_TYPES",
         "InstrumentState": "marketdata.api.schemas.STATES",
         "PlatformState": "trading.api.schemas.PLATFORM_STATES",

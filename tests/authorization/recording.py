@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -12,6 +13,7 @@ from accounts.selectors.access import account_for_user
 from accounts.services.personal import personal_change
 from accounts.services.push_devices import push_device_add
 from accounts.services.withdrawals import withdrawal_create
+from brokerage.kernel.clock import utc_now
 from brokerage.platform.policy_rules import method_of
 from tests.authorization.world import SECRET, Actor
 from tests.conftest_engine import Trader
@@ -87,6 +89,17 @@ def told_elsewhere(recording: Recording) -> None:
         Call("DELETE", f"/api/v1/push-devices/{devices[2].pk}"),
         Call("POST", f"/security/devices/{devices[2].pk}/remove", form={}),
     ]
+
+
+def statement(recording: Recording, number: str) -> None:
+    """A statement in all its forms, and its page."""
+    day = utc_now().date()
+    for form in ("", ".csv", ".pdf"):
+        recording.do(
+            "GET", f"/api/v1/accounts/{number}/statement{form}", query=f"from={day}&to={day + timedelta(days=1)}"
+        )
+    recording.do("GET", "/account/statements", query=f"account={number}")
+    recording.do("GET", "/account/statements")
 
 
 def money_out(recording: Recording, number: str) -> None:

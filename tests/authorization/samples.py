@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
 from backoffice.tests.factories import REASON
+from brokerage.kernel.clock import utc_now
 from tests.authorization.world import World, nobody
 
 ORDER = {"symbol": "SOL-USD", "side": "buy", "type": "limit", "qty": "1", "price": "100"}
@@ -22,14 +24,24 @@ FORMS: dict[str, dict[str, str]] = {
     "kyc-proposal": {"answer": "confirm", "note": REASON},
 }
 #: What a request needs beyond its row, as the kind of what is asked for says (``backoffice/services/approval_kinds.py``).
-ALSO = {"desk-client-request": "backoffice.request_account"}
+ALSO = {
+    ("desk-client-request", "POST"): "backoffice.request_account",
+    ("desk-client-statement", "GET"): "trading.view_execution",
+}
 #: Routes that name an account by a query parameter.
 BY_QUERY = {
     "home", "trade", "orders", "order", "portfolio", "ledger", "api-orders", "api-orders-csv", "api-executions", "api-executions-csv",
-    "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits",
+    "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits", "statements",
     "api-order", "api-order-events", "api-order-by-client-id", "withdrawals", "withdraw", "beneficiary-add", "api-beneficiaries",
     "api-withdrawals", "api-withdrawals-csv",
 }  # fmt: skip
+#: Routes of a statement, which is of days.
+STATEMENTS = {
+    "api-account-statement",
+    "api-account-statement-csv",
+    "api-account-statement-pdf",
+    "desk-client-statement",
+}
 #: ... and by the body.
 BY_BODY: dict[str, dict[str, Any]] = {
     "api-ws-ticket": {},
@@ -120,6 +132,9 @@ def request_for(route: str, method: str, world: World, target: str, account: str
         body = {**named, "account": account}
     elif route in BY_QUERY:
         query = f"account={account}"
+    elif route in STATEMENTS:
+        day = utc_now().date()
+        query = f"first={day}&last={day}" if route.startswith("desk") else f"from={day}&to={day + timedelta(days=1)}"
     elif route == "api-desk-approvals" and method == "POST":
         body = {"kind": "account_state", "subject": account, "payload": {"state": "halted"}, "reason": REASON}
     elif route == "api-desk-decision":
@@ -128,7 +143,7 @@ def request_for(route: str, method: str, world: World, target: str, account: str
         body = {"nonsense": True}
     elif method == "POST":
         form = FORMS.get(route, {})
-    also = ALSO.get(route, "") if method == "POST" else ""
+    also = ALSO.get((route, method), "")
     if route == "api-desk-approvals" and method == "POST":
         also = "backoffice.request_account"
     return Request(path, query, body, form, also)

@@ -45,7 +45,7 @@ from compliance.tests.factories import case_filled
 from compliance.tests.test_entities import COMPANY
 from compliance.tests.test_ownership import person as owner_of_all
 from marketdata.consumers import parse_topic
-from tests.authorization.recording import Call, Recording, _fresh, money_out, told_elsewhere
+from tests.authorization.recording import Call, Recording, _fresh, money_out, statement, told_elsewhere
 from tests.authorization.world import SECRET, Actor, _signed_in, picture
 from tests.conftest_engine import LivePlatform, Trader, forget_caches
 from tests.ws import WsClient
@@ -101,6 +101,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     do("GET", "/api/v1/accounts")
     do("GET", f"/api/v1/accounts/{number}")
     do("GET", f"/api/v1/accounts/{number}/overview")
+    statement(recording, number)
     do("GET", "/api/v1/profile")
     do("PATCH", "/api/v1/profile", body={"display_name": "Anna"})
     User.objects.filter(pk=anna.pk).update(display_name=SECRET)

@@ -50,6 +50,7 @@ from compliance.models import KycDocument, KycProposal, ScreeningHit
 from compliance.services.documents import document_add, link_make
 from compliance.tests.factories import case_filled
 from marketdata.services.seed import reference_seed
+from risk.models import Position
 from tests.conftest_engine import forget_caches
 from tests.payouts import destination
 from trading.models import Execution, Order
@@ -231,6 +232,8 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         exec_id=4712, order_id=4711, contra_order_id=0, core_account=core, core_instrument=1, side=1, last_px=6_400_000,
         last_qty=1, fee=1, fee_core_asset=1, liquidity="t", leaves_qty=4, cum_qty=1, cmd_seq=1, time_ns=10**18,
     )  # fmt: skip
+    # As the projector would have it after the fill: a statement of the account is refused otherwise.
+    Position.objects.create(core_account=core, core_instrument=1, net=1, cost=6_400_000, seq=4712)
     balance = Balance.objects.create(core_account=core, core_asset=1, available=987_654_321, held=0, seq=1)
     entry = LedgerEntry.objects.create(
         id=4713 * 16, entry_seq=4713, cmd_seq=1, leg=0, book=1, core_account=core, core_asset=1, amount=987_654_321,

@@ -36,6 +36,7 @@ PRIVATE = (
     "/orders?view=fills",
     "/portfolio",
     "/account/ledger",
+    "/account/statements",
     "/profile",
 )
 

@@ -28,6 +28,7 @@ from trading.selectors.shapes import EVENT_WORDS
 ORDER_STATUSES = list(OrdStatus.api_names())
 ORDER_TYPES = list(OrdType.api_names())
 EVENT_TYPES = [*EVENT_WORDS.values(), "other"]
+LEDGER_KINDS = list(KIND_NUMBERS)
 PLATFORM_STATES = ["ok", "degraded", "down"]
 
 
@@ -313,7 +314,7 @@ class LedgerShape(serializers.Serializer[Any]):
 
     entry_id = serializers.CharField()
     time = serializers.DateTimeField()
-    kind = serializers.ChoiceField(choices=list(KIND_NUMBERS))
+    kind = serializers.ChoiceField(choices=LEDGER_KINDS)
     asset = serializers.CharField()
     amount = decimal_out(help_text="Signed.")
     exec_id = serializers.CharField(allow_null=True)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.api import orders, overview, portfolio, withdrawals
+from trading.api import orders, overview, portfolio, statements, withdrawals
 
 urlpatterns = [
     path("orders", orders.OrdersView.as_view(), name="api-orders"),
@@ -27,5 +27,12 @@ urlpatterns = [
     path("positions", portfolio.PositionsView.as_view(), name="api-positions"),
     path("limits", portfolio.LimitsView.as_view(), name="api-limits"),
     path("accounts/<str:number>/overview", overview.OverviewView.as_view(), name="api-account-overview"),
+    path("accounts/<str:number>/statement", statements.StatementView.as_view(), name="api-account-statement"),
+    path(
+        "accounts/<str:number>/statement.csv", statements.StatementCsvView.as_view(), name="api-account-statement-csv"
+    ),
+    path(
+        "accounts/<str:number>/statement.pdf", statements.StatementPdfView.as_view(), name="api-account-statement-pdf"
+    ),
     path("status", portfolio.StatusView.as_view(), name="api-status"),
 ]

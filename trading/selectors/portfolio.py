@@ -14,7 +14,7 @@ from typing import Any
 from accounts.models import Balance
 from brokerage.kernel.errors import UnitsError
 from brokerage.kernel.units import ticks_from_price
-from marketdata.selectors.instruments import InstrumentRef, instrument_by_core
+from marketdata.selectors.instruments import InstrumentRef, instrument_by_core, instrument_list
 from marketdata.selectors.quotes import quotes_get
 from risk.models import Position
 from trading.models import Order
@@ -65,6 +65,16 @@ def margin_hold(instrument: InstrumentRef, cost: int, open_orders: list[tuple[in
             sells += notional
     exposure = max(abs(cost), cost + buys, sells - cost)
     return -(-instrument.margin_ppm * exposure // PPM) + fees
+
+
+def holding_instruments(currency: str) -> dict[str, InstrumentRef]:
+    """Asset code -> the instrument that prices it in ``currency``."""
+    return {item.base.code: item for item in instrument_list() if item.base and item.quote.code == currency}
+
+
+def holding_symbols(currency: str) -> dict[str, str]:
+    """Asset code -> symbol of the instrument that prices it in ``currency``."""
+    return {code: item.symbol for code, item in holding_instruments(currency).items()}
 
 
 def position_list_for(core_account: int, *, core_instrument: int | None = None) -> list[PositionView]:

@@ -1,13 +1,16 @@
 """How far the stored data has come, and waiting for it to reach a command.
 
-Owns the wait that makes one's own writes readable. Leaves moving the offset to ``trading/projection``.
+Owns the wait that makes one's own writes readable, and reading several things at one point of it. Leaves moving the offset to ``trading/projection``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from django.db import connection, transaction
 
 from brokerage.kernel.clock import NS_PER_MS, SYSTEM_CLOCK, Clock
 from brokerage.kernel.errors import RejectedError
@@ -37,6 +40,16 @@ def projection_get() -> ProjectionView:
         .first()
     )
     return ProjectionView(*row) if row else ProjectionView("", 0, 0, 0, "")
+
+
+@contextmanager
+def projection_snapshot() -> Iterator[int]:
+    """Everything read inside is of one point of the projection: its event sequence, which is given. Nothing can be written inside."""
+    with transaction.atomic():
+        if not connection.savepoint_ids:  # inside another transaction its own snapshot rule stands
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield projection_get().event_seq
 
 
 def projection_reaches(

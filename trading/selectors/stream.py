@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
-
 from accounts.models import Balance
 from risk.models import Position
-from trading.models import Execution, Order, ProjectionState
+from trading.models import Execution, Order
+from trading.selectors.projection import projection_snapshot
 from trading.selectors.shapes import balance_json, execution_json, order_json, position_json
 
 #: Orders and executions sent again at most; beyond it a client reloads by REST.
@@ -35,11 +34,7 @@ def missed_get(core_account: int, after_eid: int | None) -> Missed:
 
     ``after_eid`` None asks for the position alone. An id the projection has not reached is not one of its ids: the client must reload.
     """
-    with transaction.atomic():
-        if not connection.savepoint_ids:  # inside another transaction its own snapshot rule stands
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        event_seq = ProjectionState.objects.filter(pk=1).values_list("event_seq", flat=True).first() or 0
+    with projection_snapshot() as event_seq:
         if after_eid is None:
             return Missed(event_seq, [])
         if after_eid > event_seq:

@@ -24,8 +24,9 @@ from trading.selectors.executions import execution_list_for, executions_of_order
 from trading.selectors.ledger import KIND_NUMBERS, ledger_json, ledger_list_for
 from trading.selectors.limits import limits_of
 from trading.selectors.orders import order_events, order_list_for, order_number
+from trading.selectors.portfolio import holding_symbols
 from trading.selectors.shapes import execution_json, order_event_json, order_json
-from trading.views.state import account_state, account_totals, holding_symbols, page_account, page_accounts
+from trading.views.state import account_state, account_totals, page_account, page_accounts
 
 PAGE_ROWS = 50
 LADDER_ROWS = 10

@@ -14,11 +14,10 @@ from django.http import Http404, HttpRequest
 
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
 from brokerage.kernel.errors import RejectedError
-from marketdata.selectors.instruments import instrument_list
 from marketdata.selectors.quotes import quotes_get
 from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
-from trading.selectors.portfolio import balance_list_for, position_list_for
+from trading.selectors.portfolio import balance_list_for, holding_symbols, position_list_for
 from trading.selectors.projection import projection_get
 from trading.selectors.shapes import balance_json, execution_json, order_json, position_json
 
@@ -84,11 +83,6 @@ class Totals:
     unrealised: Decimal
     day_change: Decimal
     missing: list[str] = field(default_factory=list)
-
-
-def holding_symbols(currency: str) -> dict[str, str]:
-    """Return asset code -> symbol of the instrument that prices it in ``currency``."""
-    return {item.base.code: item.symbol for item in instrument_list() if item.base and item.quote.code == currency}
 
 
 def account_totals(state: dict[str, Any], currency: str) -> Totals:

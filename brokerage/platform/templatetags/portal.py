@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from brokerage.kernel.clock import utc_now
+from brokerage.kernel.units import format_plain
 
 register = template.Library()
 
@@ -71,6 +72,9 @@ WORDS = {
     "replaced": "Changed",
     "cancel_rejected": "Cancel refused",
     "replace_rejected": "Change refused",
+    "live": "Bar of trades here",
+    "recorded": "Recorded close",
+    "simulated": "Simulated close",
     "cancel_newest": "Cancel newest",
     "cancel_oldest": "Cancel oldest",
     "cancel_both": "Cancel both",
@@ -124,6 +128,13 @@ def atleast(value: Any, decimals: Any = 2) -> str:
         return DASH
     exponent = number.as_tuple().exponent
     return num(value, decimals) if isinstance(exponent, int) and -exponent < int(decimals) else _text(number)
+
+
+@register.filter
+def exact(value: Any, decimals: Any = 2) -> str:
+    """Return an amount with every decimal that says something, and at least so many."""
+    number = _decimal(value)
+    return DASH if number is None else atleast(format_plain(number), decimals)
 
 
 @register.filter
