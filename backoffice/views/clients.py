@@ -31,7 +31,7 @@ from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, position_list_for
 from trading.selectors.shapes import balance_json, execution_json, order_json, position_json
 from trading.selectors.statement import period_of, today
-from trading.services.statements import statement_pdf
+from trading.services.statements import statement_name, statement_pdf
 
 CLIENTS_PAGE = 50
 ORDERS_PAGE, FILLS_PAGE = Page("staff-orders", 1), Page("staff-fills", 1)
@@ -166,7 +166,7 @@ def client_statement(request: HttpRequest, number: str) -> HttpResponse:
     first, last = form.cleaned_data["first"], form.cleaned_data["last"]
     period = period_of(ref, first, min(last, date.max - timedelta(days=1)) + timedelta(days=1))
     made = statement_pdf(account=ref, period=period, made_for=str(user.email))
-    return pdf_response(f"statement-{ref.number}-{period.first}-{period.last}.pdf", made)
+    return pdf_response(statement_name(ref, period, "pdf"), made)
 
 
 def _may_statement(user: Any) -> bool:

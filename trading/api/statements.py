@@ -22,7 +22,7 @@ from trading.api.schemas import LEDGER_KINDS
 from trading.selectors.statement import ORDERS_MAX, period_of, statement_get
 from trading.selectors.statement_figures import Period
 from trading.selectors.statement_forms import CSV_HEADER, CSV_TEXT, statement_json
-from trading.services.statements import statement_csv, statement_pdf
+from trading.services.statements import statement_csv, statement_name, statement_pdf
 
 
 class StatementQuery(StrictSerializer):
@@ -121,11 +121,6 @@ def _asked(request: Request, number: str) -> tuple[AccountRef, Period]:
     account = account_for_user(request.user.pk, number)
     query = query_of(request, StatementQuery)
     return account, period_of(account, query["from"], query["to"])
-
-
-def statement_name(account: AccountRef, period: Period, form: str) -> str:
-    """What a file of a statement is called."""
-    return f"statement-{account.number}-{period.first}-{period.last}.{form}"
 
 
 class StatementView(ApiView):

@@ -20,6 +20,11 @@ from trading.selectors.statement_paper import statement_paper
 CSV_ROWS_MAX = 100_000
 
 
+def statement_name(account: AccountRef, period: Period, form: str) -> str:
+    """What a file of a statement is called."""
+    return f"statement-{account.number}-{period.first}-{period.last}.{form}"
+
+
 def statement_pdf(*, account: AccountRef, period: Period, made_for: str, clock: Clock = SYSTEM_CLOCK) -> Pdf:
     """The statement as a document; ApiProblem 1014 for too many rows, 9015 when its figures do not agree. That it was made is recorded."""
     statement = statement_get(account, period, clock=clock)
