@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from itertools import islice
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -27,7 +28,7 @@ from native.audit_walk import HASH, columns_walk, pairs_hash, rows_walk
 
 #: Rows asked for at once; a power of two, so that a chunk is a whole subtree but for the last. Twice as many leave the caches: a third slower.
 CHUNK = 1 << 12
-#: Chunks read before they are wanted: with one the reader waits for the word to go on, which costs a tenth and more.
+#: Chunks each reader reads before they are wanted: with one it waits for the word to go on, which costs a tenth and more.
 AHEAD = 3
 CHUNK_LEVELS = CHUNK.bit_length() - 1
 # One row behind the other, each with its lengths; for the chunk that something is wrong with, since every value costs a call and a piece of
@@ -91,20 +92,34 @@ def trail_verify(*keys: bytes, notes: Sequence[str] | None = None) -> int:
     if notes is None:
         _stored_roots_hold(points)
     walk = _Walk(points)
-    connection.ensure_connection()
-    session = connection.connection
-    # The database gathers the next chunks while one is hashed: two cores, one connection, so one view of the tables.
-    with ThreadPoolExecutor(1) as reader:
-        begins = iter(range(0, walk.newest, CHUNK))
-        asked = (reader.submit(_chunk_read, session, walk.mark, begin, walk.newest) for begin in begins)
-        coming = deque(islice(asked, AHEAD))
+    # The database gathers the next chunks while one is hashed. Entries up to a checkpoint are committed and never change, so it does not matter
+    # that two sessions look at two moments: a change in between is found like any other.
+    with _readers() as readers:
+        begins = zip(cycle(readers), range(0, walk.newest, CHUNK), strict=False)
+        asked = (pool.submit(_chunk_read, session, walk.mark, begin, walk.newest) for (pool, session), begin in begins)
+        coming = deque(islice(asked, AHEAD * len(readers)))
         while coming:
             chunk = coming.popleft().result()
             coming.extend(islice(asked, 1))
             if not walk.step(*chunk):
                 wait(coming)
-                walk.blame(_rows_read(session, walk.size, walk.newest), chunk[1])
+                walk.blame(_rows_read(readers[0][1], walk.size, walk.newest), chunk[1])
     return walk.newest
+
+
+@contextmanager
+def _readers() -> Iterator[list[tuple[ThreadPoolExecutor, Any]]]:
+    """Threads, each with its session. Two; inside a transaction, whose rows a second session does not see, one."""
+    with ExitStack() as stack:
+        wrappers = [connection]
+        if not connection.in_atomic_block:
+            wrappers.append(connection.copy())
+            stack.callback(wrappers[-1].close)
+        readers = []
+        for wrapper in wrappers:
+            wrapper.ensure_connection()
+            readers.append((stack.enter_context(ThreadPoolExecutor(1)), wrapper.connection))
+        yield readers
 
 
 def mark_make() -> bytes:

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform as machine
+import shutil
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ ALONE = {
     "engine": ("-m", "trading.engine.bench"),
     "screening": ("-m", "tests.bench.screening_bench"),
 }
-IN_DATABASE = {"projector": "bench_projector", "audit": "bench_audit"}
+IN_DATABASE = {"projector": ("bench_projector",), "audit": ("bench_audit", "--acts", "100000", "--commit")}
 LIVE = {
     "rest": ("-m", "tests.bench.rest_bench", "--url"),
     "hub": ("-m", "tests.bench.hub_bench", "--url"),
@@ -53,16 +54,17 @@ def run(name: str, arguments: tuple[str, ...], environment: dict[str, str] | Non
     return json.loads(path.read_text())
 
 
-def in_database(name: str, command: str) -> Any:
+def in_database(name: str, command: tuple[str, ...]) -> Any:
     """A management command that prints JSON, against a database of its own."""
     print(f"\n== {name}", flush=True)
+    shutil.rmtree(OUT / "servers", ignore_errors=True)
     with EmbeddedServers(OUT / "servers") as servers:
         environment = os.environ | {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "-v0", "--noinput"], cwd=ROOT, env=environment, check=True
         )
         done = subprocess.run(
-            [sys.executable, "manage.py", command],
+            [sys.executable, "manage.py", *command],
             cwd=ROOT,
             env=environment,
             capture_output=True,

@@ -1,7 +1,11 @@
-"""``manage.py bench_audit``: chain and verify synthetic acts in one transaction that is rolled back; the figures as JSON."""
+"""``manage.py bench_audit``: chain and verify synthetic acts; the figures as JSON.
+
+In one transaction that is rolled back, which only one session of the database can read; with ``--commit`` as it is in service: the acts stay.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import time
@@ -40,6 +44,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """How many acts."""
         parser.add_argument("--acts", type=int, default=20_000)
+        parser.add_argument(
+            "--commit", action="store_true", help="leave them in the trail: on a database of its own only"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run; on a trail with entries of its own the figures would be of both, so it must be empty."""
@@ -47,7 +54,10 @@ class Command(BaseCommand):
             self.stderr.write("The trail is not empty: measure on a database of its own.")
             raise SystemExit(2)
         count = options["acts"]
-        with transaction.atomic():
+        with contextlib.ExitStack() as stack:
+            if not options["commit"]:
+                stack.enter_context(transaction.atomic())
+                stack.callback(transaction.set_rollback, True)
             actor = Actor("staff", "17")
             AuditPending.objects.bulk_create(
                 AuditPending(
@@ -67,7 +77,6 @@ class Command(BaseCommand):
             lines = list(export_lines(size))
             points = [Checkpoint(AuditCheckpoint.objects.get(size=size).note, signer().public)]
             offline = _median_of(lambda: export_verify(lines, points))
-            transaction.set_rollback(True)
         rates = {"chained": chained, "verified_in_tables": in_tables, "verified_offline": offline}
         result = {"entries": count, **{f"{name}_per_s": round(count / took) for name, took in rates.items()}}
         self.stdout.write(json.dumps(result, indent=2))
