@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from base64 import b32decode
 
 from django.contrib.auth.models import Group
 from django.test import Client
 from django_otp import DEVICE_ID_SESSION_KEY
-from django_otp.oath import totp
 
 from accounts.models import TotpDevice, TradingAccount, User
 from accounts.services.roles import roles_sync
 from accounts.services.second_factor import totp_begin, totp_secret
 from accounts.services.trading_accounts import account_open
+from tests.authenticator import code_of
 
 REASON = "asked for by the client in ticket 4711"
 _numbers = itertools.count(1)
@@ -56,4 +55,4 @@ def browser(user: User, *, factor: bool = True) -> Client:
 
 def code_now(device: TotpDevice) -> str:
     """What the authenticator shows now."""
-    return f"{totp(b32decode(totp_secret(device))):06d}"
+    return code_of(totp_secret(device))

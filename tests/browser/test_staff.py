@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django_otp.oath import totp
 
 from accounts.models import User
 from accounts.roles import ADMINISTRATOR, COMPLIANCE, FINANCE
 from accounts.services.roles import roles_sync
 from brokerage.platform.auth import users_forget
+from tests.authenticator import code_of
 from tests.browser.conftest import Site
 from tests.conftest_engine import PASSWORD, Trader
 
@@ -53,8 +52,7 @@ def enter(tab: Any, user: User, where: str) -> None:
     tab.fill("#id_password", PASSWORD)
     tab.click("main button[type=submit]")
     tab.wait_for_url("**/security/authenticator?**")
-    secret = base64.b32decode(tab.inner_text(".secret"))
-    tab.fill("#id_code", f"{totp(secret):06d}")
+    tab.fill("#id_code", code_of(tab.inner_text(".secret")))
     tab.click("main button[type=submit]")
     tab.wait_for_selector(".codes")
     tab.goto(where)

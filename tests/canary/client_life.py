@@ -15,10 +15,10 @@ from datetime import date, timedelta
 from typing import Any
 
 import httpx
-from django_otp.oath import hotp
 from PIL import Image
 
 from brokerage.platform.signing import canonical_string, signature_of
+from tests.authenticator import STEP_S, code_of, step_with_room
 from tests.live_platform import LivePlatform
 
 
@@ -43,7 +43,7 @@ class Life:
             "birth date": "1987-03-29",
         }
         self.pages: list[tuple[str, bytes]] = []
-        self.offset = 0
+        self.next_step = 0
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
@@ -80,16 +80,10 @@ class Life:
 
     def code(self, secret: str) -> str:
         """What the authenticator shows; each call takes the next step, because a step counts once."""
-        now = int(time.time()) // 30
-        if now + 1 <= self.offset:
-            time.sleep((self.offset - now) * 30 - time.time() % 30 + 0.5)
-            now = int(time.time()) // 30
-        if time.time() % 30 > 26:
-            # A code lives 30 seconds: not one that ends on its way.
-            time.sleep(30.5 - time.time() % 30)
-            now = int(time.time()) // 30
-        self.offset = now + 1
-        return f"{hotp(base64.b32decode(secret + '=' * (-len(secret) % 8)), now):06d}"
+        time.sleep(max(0.0, self.next_step * STEP_S - time.time() + 0.05))
+        step = step_with_room()
+        self.next_step = step + 1
+        return code_of(secret, step)
 
     def live(self) -> None:
         """All of it."""
