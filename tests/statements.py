@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from django.db import connection
 
 from accounts.models import TradingAccount
@@ -124,3 +125,15 @@ def rows_of(content: bytes) -> dict[str, list[dict[str, str]]]:
     for row in csv.DictReader(io.StringIO(content.decode())):
         found.setdefault(row["section"], []).append({name: text_uncell(cell) for name, cell in row.items()})
     return found
+
+
+@pytest.fixture(autouse=True)
+def many_downloads(settings: Any) -> None:
+    """No test is about the budget of downloads."""
+    settings.API_RATE_SCALE = 1_000
+
+
+@pytest.fixture(scope="module")
+def month(live_platform: LivePlatform) -> Month:
+    """One for the tests of a module."""
+    return month_make(live_platform)

@@ -70,8 +70,9 @@ class Withdrawal(models.Model):
         CANCELLED = "cancelled", "Cancelled"
         REFUSED = "refused", "Refused"
 
-    #: Nothing is decided for good yet; the client can still take it back.
+    #: Nothing is decided for good yet.
     OPEN = (Status.REQUESTED, Status.HELD, Status.APPROVED)
+    #: The client can still take it back.
     CANCELLABLE = (Status.REQUESTED, Status.HELD)
 
     id = models.CharField(primary_key=True, max_length=26, help_text="ULID")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -30,7 +29,7 @@ from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, position_list_for
 from trading.selectors.shapes import balance_json, execution_json, order_json, position_json
-from trading.selectors.statement import period_of, today
+from trading.selectors.statement import period_of_days, today
 from trading.services.statements import statement_name, statement_pdf
 
 CLIENTS_PAGE = 50
@@ -163,8 +162,7 @@ def client_statement(request: HttpRequest, number: str) -> HttpResponse:
         raise ApiProblem(
             RejectCode.MALFORMED, "First and last day are days such as 2026-01-31.", needed="YYYY-MM-DD", field="first"
         )
-    first, last = form.cleaned_data["first"], form.cleaned_data["last"]
-    period = period_of(ref, first, min(last, date.max - timedelta(days=1)) + timedelta(days=1))
+    period = period_of_days(ref, form.cleaned_data["first"], form.cleaned_data["last"])
     made = statement_pdf(account=ref, period=period, made_for=str(user.email))
     return pdf_response(statement_name(ref, period, "pdf"), made)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 NS_PER_US = 1_000
@@ -106,6 +106,15 @@ def parse_rfc3339(text: str) -> int:
     if not -TIME_NS_MAX <= ns <= TIME_NS_MAX:
         raise ValueError("the time is outside 1678..2262")
     return ns
+
+
+def parse_day(text: str) -> date | None:
+    """A calendar day written YYYY-MM-DD and in no other way; None for anything else."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.isoformat() == text else None
 
 
 def datetime_from_ns(ns: int) -> datetime:

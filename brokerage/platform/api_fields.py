@@ -16,7 +16,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import SkipField
 
-from brokerage.kernel.clock import parse_rfc3339
+from brokerage.kernel.clock import parse_day, parse_rfc3339
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode
@@ -189,11 +189,8 @@ class DayField(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> date:
         """Parse."""
-        try:
-            day = date.fromisoformat(data) if isinstance(data, str) and len(data) == 10 else None
-        except ValueError:
-            day = None
-        if day is None or day.isoformat() != data:
+        day = parse_day(data) if isinstance(data, str) else None
+        if day is None:
             raise RejectedError(
                 RejectCode.MALFORMED,
                 f"{self.field_name} must be a day such as 2026-01-31.",

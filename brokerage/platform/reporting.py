@@ -14,6 +14,8 @@ from django.http import StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer
 
 CHUNK_ROWS = 500
+#: Rows of one download; more is refused before it begins, so that no file is silently short.
+CSV_ROWS_MAX = 100_000
 #: What starts a formula in some spreadsheet: also after blanks, in its full-width form, or behind quotes we would add ourselves.
 _FORMULA = re.compile(r"'*\s*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")

@@ -19,7 +19,7 @@ from marketdata.models import Candle, Instrument
 from risk.models import Position
 from tests.conftest_engine import LivePlatform, Trader
 from tests.flows.steps import limit, placed, refused
-from tests.statements import DAYS, SEED, Month, day_ns, month_make, shown
+from tests.statements import DAYS, SEED, Month, day_ns, many_downloads, month, shown
 from trading.engine import commands
 from trading.models import Execution
 from trading.selectors import statement as made
@@ -27,15 +27,7 @@ from trading.selectors import statement_figures as figures
 from trading.selectors.statement_paper import statement_paper
 from trading.services import statements
 
-
-@pytest.fixture(autouse=True)
-def _many_downloads(settings: Any) -> None:
-    settings.API_RATE_SCALE = 1_000
-
-
-@pytest.fixture(scope="module")
-def month(live_platform: LivePlatform) -> Month:
-    return month_make(live_platform)
+__all__ = ["many_downloads", "month"]
 
 
 def balances(one: dict[str, Any], which: str) -> dict[str, Decimal]:

@@ -21,20 +21,12 @@ from marketdata.models import Asset, Instrument
 from marketdata.selectors.instruments import reference_forget
 from tests.conftest_engine import LivePlatform, Trader, forget_caches
 from tests.flows.steps import refused
-from tests.statements import DAYS, Month, day_ns, file, month_make, rows_of, shown
+from tests.statements import DAYS, Month, day_ns, file, many_downloads, month, rows_of, shown
 from trading.models import Execution
 from trading.selectors import statement as made
 from trading.services import statements
 
-
-@pytest.fixture(autouse=True)
-def _many_downloads(settings: Any) -> None:
-    settings.API_RATE_SCALE = 1_000
-
-
-@pytest.fixture(scope="module")
-def month(live_platform: LivePlatform) -> Month:
-    return month_make(live_platform)
+__all__ = ["many_downloads", "month"]
 
 
 def test_the_table_is_the_ledger_and_the_fills(month: Month) -> None:

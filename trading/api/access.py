@@ -15,12 +15,11 @@ from accounts.selectors.access import AccountRef, account_for_user
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.reporting import CSV_ROWS_MAX
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_core, instrument_by_symbol
 from trading.selectors.shapes import execution_json, order_json, order_public_id
 from trading.services.order_answer import OrderAnswer, Refusal
 
-#: Rows of one download; more is refused before it begins, so that no file is silently short.
-CSV_ROWS_MAX = 100_000
 CSV_PAGE = 2_000
 
 

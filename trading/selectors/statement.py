@@ -123,6 +123,11 @@ def period_of(account: AccountRef, first: date, end: date, *, clock: Clock = SYS
     return Period(first, end, min(end_ns, now_ns), end_ns > now_ns)
 
 
+def period_of_days(account: AccountRef, first: date, last: date) -> Period:
+    """The days ``first`` to ``last``, both in it, as people say them; ApiProblem as above."""
+    return period_of(account, first, last + timedelta(days=1) if last < date.max else last)
+
+
 def _no_period(name: str, detail: str, bound: date, next_step: str) -> ApiProblem:
     return ApiProblem(
         RejectCode.VALUE_OUT_OF_RANGE, detail, needed=bound.isoformat(), field=name, next_step=next_step

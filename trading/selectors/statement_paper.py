@@ -42,10 +42,6 @@ def _amount(text: str | None, asset: AssetRef | None) -> str:
     return exact(text, asset.display_decimals if asset else 2)
 
 
-def _shares(*shares: float) -> tuple[float, ...]:
-    return shares
-
-
 def statement_paper(statement: Statement, *, made_for: str, made_at: datetime) -> Document:
     """The statement as a document: summary, holdings, positions, trades, cash ledger, fees, open orders, how to read it."""
     shown = statement_json(statement)
@@ -96,7 +92,7 @@ def _reconciliation(statement: Statement) -> list[Text | Facts | Table]:
                 *((word(kind), _amount(flow.asset.money(flow.lines[kind]), flow.asset)) for kind in KIND_NUMBERS if kind in flow.lines),
                 ("Closing balance", _amount(flow.asset.money(flow.closing), flow.asset)),
             ],
-            _shares(60, 40),
+            (60, 40),
             frozenset({1}),
         )
         for flow in statement.flows
@@ -118,7 +114,7 @@ def _holdings(statement: Statement, shown: Row) -> list[Text | Facts | Table]:
     currency = shown["currency"]
     return [
         Table(
-            ("Asset", "Amount", f"Price, {currency}", "Price from, time (UTC)", f"Value, {currency}"), rows, _shares(10, 24, 17, 28, 21),
+            ("Asset", "Amount", f"Price, {currency}", "Price from, time (UTC)", f"Value, {currency}"), rows, (10, 24, 17, 28, 21),
             frozenset({1, 2, 4}), "Nothing.",
         )
     ]  # fmt: skip
@@ -148,7 +144,7 @@ def _positions(shown: Row) -> list[Text | Facts | Table]:
         Table(
             ("Instrument", "Quantity", "Average", "Price", f"Cost, {code}", f"Value, {code}", f"Open result, {code}", f"Realised, {code}",
              f"Margin held, {code}"),
-            [cells(row) for row in rows], _shares(12, 10, 11, 15, 12, 12, 10, 11, 9), frozenset({1, 2, 4, 5, 6, 7, 8}), "None.",
+            [cells(row) for row in rows], (12, 10, 11, 15, 12, 12, 10, 11, 9), frozenset({1, 2, 4, 5, 6, 7, 8}), "None.",
         )
         for code, rows in _by_currency(shown["positions"], "currency").items()
     ]  # fmt: skip
@@ -165,7 +161,7 @@ def _trade_tables(statement: Statement) -> list[Text | Facts | Table]:
                 )
                 for row in rows
             ],
-            _shares(12, 18, 12, 7, 13, 14, 15, 11), frozenset({4, 5, 6, 7}), "None in this period.",
+            (12, 18, 12, 7, 13, 14, 15, 11), frozenset({4, 5, 6, 7}), "None in this period.",
         )
         for code, rows in _by_currency(list(trade_rows(statement)), "fee_asset").items()
     ]  # fmt: skip
@@ -182,7 +178,7 @@ def _ledger_tables(statement: Statement) -> list[Text | Facts | Table]:
         Table(
             ("Time (UTC)", "Entry", "Kind", f"Amount, {code}", f"Balance, {code}"),
             [("", "", "Opening balance", "", _amount(flow.asset.money(flow.opening), flow.asset)), *rows[code]],
-            _shares(20, 19, 19, 21, 21),
+            (20, 19, 19, 21, 21),
             frozenset({3, 4}),
         )
         for code, flow in assets.items()
@@ -197,9 +193,7 @@ def _fees(statement: Statement) -> Table:
         for flow in statement.flows
         if "fee" in flow.lines
     ]
-    return Table(
-        ("Asset", "Fees of trades"), rows, _shares(60, 40), frozenset({1}), "None were charged in this period."
-    )
+    return Table(("Asset", "Fees of trades"), rows, (60, 40), frozenset({1}), "None were charged in this period.")
 
 
 def _orders(shown: Row) -> list[Text | Facts | Table]:
@@ -213,7 +207,7 @@ def _orders(shown: Row) -> list[Text | Facts | Table]:
     ]  # fmt: skip
     more = [Text(f"The newest {len(rows)} of {orders['count']}.", soft=True)] if orders["count"] > len(rows) else []
     table = Table(
-        ("Entered (UTC)", "Order", "Instrument", "Side", "Open quantity", "Limit"), rows, _shares(20, 19, 15, 10, 18, 18), frozenset({4, 5})
+        ("Entered (UTC)", "Order", "Instrument", "Side", "Open quantity", "Limit"), rows, (20, 19, 15, 10, 18, 18), frozenset({4, 5})
     )  # fmt: skip
     return [table, *more]
 

@@ -11,13 +11,11 @@ from accounts.selectors.access import AccountRef
 from brokerage.kernel.clock import SYSTEM_CLOCK, Clock, datetime_from_ns
 from brokerage.platform.audit import record
 from brokerage.platform.pdf import Pdf, pdf_make
+from brokerage.platform.reporting import CSV_ROWS_MAX
 from trading.selectors.statement import PDF_ROWS_MAX, Statement, refusing, rows_demand, statement_get
 from trading.selectors.statement_figures import Period
 from trading.selectors.statement_forms import statement_rows
 from trading.selectors.statement_paper import statement_paper
-
-#: Rows of a CSV file, as of the other downloads.
-CSV_ROWS_MAX = 100_000
 
 
 def statement_name(account: AccountRef, period: Period, form: str) -> str:

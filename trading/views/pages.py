@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.selectors.access import AccountRef
-from brokerage.kernel.clock import NS_PER_DAY, TIME_NS_MAX
+from brokerage.kernel.clock import NS_PER_DAY, TIME_NS_MAX, parse_day
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.terms import Side
 from brokerage.platform.api import Page, page_of
@@ -131,10 +131,7 @@ def trade(request: HttpRequest, symbol: str) -> HttpResponse:
 
 def _day(text: str, *, end: bool = False) -> int | None:
     """UTC nanoseconds of a calendar day (its end, when asked); None for no or no such day."""
-    try:
-        day = date.fromisoformat(text) if len(text) == 10 else None
-    except ValueError:
-        day = None
+    day = parse_day(text)
     if day is None:
         return None
     days = (day - date(1970, 1, 1)).days + (1 if end else 0)

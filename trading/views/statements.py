@@ -12,12 +12,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.selectors.access import AccountRef
+from brokerage.kernel.clock import parse_day
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.platform.problems import ApiProblem, refusal_text
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
-from trading.selectors.statement import PDF_ROWS_MAX, first_day, period_of, statement_get, today
+from trading.selectors.statement import PDF_ROWS_MAX, first_day, period_of_days, statement_get, today
 from trading.selectors.statement_forms import statement_json
 from trading.views.state import page_account, page_accounts
 
@@ -36,10 +37,7 @@ def months_of(account: AccountRef) -> list[tuple[str, str]]:
 
 
 def _day(text: str, name: str) -> date:
-    try:
-        day = date.fromisoformat(text) if len(text) == 10 else None
-    except ValueError:
-        day = None
+    day = parse_day(text)
     if day is None:
         raise ApiProblem(
             RejectCode.MALFORMED, f"{name} is not a day such as 2026-01-31.", field=name, next_step="Choose a day."
@@ -75,7 +73,7 @@ def statements(request: HttpRequest) -> HttpResponse:
         context |= {"earliest": first_day(account).isoformat(), "latest": today().isoformat()}
         try:
             first, last, context["month"] = _days(get, months)
-            period = period_of(account, first, last + timedelta(days=1) if last < date.max else last)
+            period = period_of_days(account, first, last)
             throttle_demand("statement", f"page:{request.user.pk}")
             shown = statement_json(statement_get(account, period))
         except RejectedError as error:
