@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from brokerage import links
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 #: Linux allows 108 bytes for a Unix socket path, the closing zero included; some are kept for suffixes.
 SOCKET_PATH_MAX = 96
@@ -51,6 +53,12 @@ class Config:
     static_root: Path
     journal_dir: Path
     engine_socket: str
+    #: Folder with the tokens of the engine's socket (trading/engine/services.py).
+    engine_keys: Path
+    #: The engine asks for them.
+    engine_tokens: bool
+    #: Which of the platform's processes this is; ``console`` for commands that people run.
+    process: str
     durability: str
     demo: bool
     demo_rate: int
@@ -235,9 +243,13 @@ def load_config(environ: Mapping[str, str]) -> Config:
     redis_url = _text_or_file(environ, "REDIS_URL")
     if env == "production" and not (database_url and redis_url):
         raise ConfigError("DATABASE_URL and REDIS_URL must be set in production.")
+    if production and not environ.get("ENGINE_KEYS", "").strip():
+        raise ConfigError(
+            "ENGINE_KEYS must be set in production: the folder with the tokens of the engine's socket (docs/operations.md)."
+        )
     secret_key = _secret(environ, "SECRET_KEY", env)
     keyring_file = _keyring_file(environ, env, var_dir)
-    return Config(
+    config = Config(
         env=env,
         debug=_flag(environ, "DEBUG", False),
         secret_key=secret_key,
@@ -262,6 +274,9 @@ def load_config(environ: Mapping[str, str]) -> Config:
         static_root=Path(_text(environ, "STATIC_ROOT", str(var_dir / "static"))).resolve(),
         journal_dir=Path(_text(environ, "JOURNAL_DIR", str(var_dir / "journal"))).resolve(),
         engine_socket=_socket_path(Path(_text(environ, "ENGINE_SOCKET", str(run_dir / "engine.sock")))),
+        engine_keys=Path(_text(environ, "ENGINE_KEYS", str(var_dir / "keys" / "engine"))).resolve(),
+        engine_tokens=bool(_text(environ, "ENGINE_KEYS", "")),
+        process=_text(environ, "BROKERAGE_PROCESS", "console"),
         durability=durability,
         demo=demo,
         demo_rate=_whole(environ, "DEMO_RATE", 60, 0, 5000),
@@ -288,6 +303,12 @@ def load_config(environ: Mapping[str, str]) -> Config:
         sms_backend=_channel(environ, "SMS_BACKEND", demo=demo, env=env),
         push_backend=_channel(environ, "PUSH_BACKEND", demo=demo, env=env),
     )
+    if production:
+        for fault in links.faults(
+            database_url=config.database_url, redis_url=config.redis_url, clamd=config.clamd, kyc_url=config.kyc_url
+        ):
+            raise ConfigError(fault)
+    return config
 
 
 @lru_cache(maxsize=1)

@@ -98,6 +98,8 @@ def main() -> int:
     parser.add_argument("name", nargs="?", default="", help="the process, for exec and probe")
     parser.add_argument("--only", default="", help="comma separated process names")
     arguments = parser.parse_args()
+    if arguments.action in {"exec", "probe"}:
+        os.environ["BROKERAGE_PROCESS"] = arguments.name or "console"
     try:
         config = get_config()
         if arguments.action == "run":

@@ -36,6 +36,7 @@ from brokerage.launch.embedded import EmbeddedError, EmbeddedServers
 from brokerage.launch.prepare import DECIDING, DECIDING_HISTORY, DatabaseUnreachable, Stamp, database_identity
 from brokerage.launch.probe import UnwellError, web_live
 from brokerage.launch.processes import process_table
+from trading.engine.services import tokens_ensure
 
 READY_TIMEOUT_S = 120.0
 BACKOFF_MAX_S = 10.0
@@ -175,7 +176,9 @@ class Supervisor:
             "REDIS_URL": self.config.redis_url,
             "DJANGO_SETTINGS_MODULE": "brokerage.settings",
             "PYTHONUNBUFFERED": "1",
+            "ENGINE_KEYS": str(self.config.engine_keys),
         }
+        tokens_ensure(self.config.engine_keys)
         write_addresses(self.config)
 
     def _prepare(self) -> None:
@@ -250,7 +253,8 @@ class Supervisor:
         if child.log is not None:
             child.log.close()
         child.log = open_log(self.config.log_dir, name)
-        child.popen = spawn(child.process.command, self.environment, child.log, child.process.nice)
+        environment = self.environment | {"BROKERAGE_PROCESS": name}
+        child.popen = spawn(child.process.command, environment, child.log, child.process.nice)
         child.started = time.monotonic()
 
     def _write_table(self) -> None:

@@ -35,6 +35,7 @@ def test_defaults_are_those_of_a_local_demo() -> None:
             "a sandbox in production",
             {
                 "BROKERAGE_ENV": "production",
+                "ENGINE_KEYS": "/keys/engine",
                 "SECRET_KEY": "x" * 40,
                 "DATABASE_URL": "postgresql://x",
                 "REDIS_URL": "redis://x",
@@ -45,13 +46,19 @@ def test_defaults_are_those_of_a_local_demo() -> None:
         ),
         (
             "production without a key",
-            {"BROKERAGE_ENV": "production", "DATABASE_URL": "postgresql://x", "REDIS_URL": "redis://x"},
+            {
+                "BROKERAGE_ENV": "production",
+                "ENGINE_KEYS": "/keys/engine",
+                "DATABASE_URL": "postgresql://x",
+                "REDIS_URL": "redis://x",
+            },
             "SECRET_KEY",
         ),
         (
             "production with a short key",
             {
                 "BROKERAGE_ENV": "production",
+                "ENGINE_KEYS": "/keys/engine",
                 "DATABASE_URL": "postgresql://x",
                 "REDIS_URL": "redis://x",
                 "SECRET_KEY": "short",
@@ -60,13 +67,14 @@ def test_defaults_are_those_of_a_local_demo() -> None:
         ),
         (
             "production without servers",
-            {"BROKERAGE_ENV": "production", "SECRET_KEY": "x" * 40},
+            {"BROKERAGE_ENV": "production", "ENGINE_KEYS": "/keys/engine", "SECRET_KEY": "x" * 40},
             "DATABASE_URL",
         ),
         (
             "production without a keyring",
             {
                 "BROKERAGE_ENV": "production",
+                "ENGINE_KEYS": "/keys/engine",
                 "SECRET_KEY": "x" * 40,
                 "DATABASE_URL": "postgresql://x",
                 "REDIS_URL": "redis://x",

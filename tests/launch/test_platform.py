@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +17,10 @@ import psycopg
 import pytest
 import redis
 
+from brokerage.config import load_config
 from brokerage.launch.account import is_alive
 from tests.live_platform import ROOT, LivePlatform
+from trading.engine import wire
 
 NAMES = ("engine", "projector", "marketdata", "runners", "web", "demo", "kyc-sandbox", "worker")
 
@@ -53,6 +56,18 @@ def fetch(platform: LivePlatform, path: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def engine_says(platform: LivePlatform) -> str:
+    """What the engine says to a program of the same user that shows no token."""
+    said = b""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(load_config(platform.environment).engine_socket)
+        sock.sendall(wire.client_hello() + wire.frame(wire.QUERY, 1, wire.query(wire.Q_STATUS)))
+        while part := sock.recv(65536):
+            said += part
+    return said.decode("latin-1")
 
 
 def trades(platform: LivePlatform) -> int:
@@ -97,6 +112,8 @@ def test_starts_heals_and_starts_again() -> None:
             )
             assert rate.returncode == 0, rate.stderr
             wait_for(lambda: trades(platform) > 0, "the demo market trades")
+            # Its engine knows every process by a token; who shows none is told so and learns nothing.
+            assert "shows no token" in engine_says(platform)
 
             for name in ("valkey", "postgres", *NAMES):
                 os.kill(before[name], signal.SIGKILL)

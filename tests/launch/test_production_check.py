@@ -14,6 +14,7 @@ def test_the_deployment_check_is_clean(tmp_path: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "BROKERAGE_ENV": "production",
+        "ENGINE_KEYS": str(tmp_path / "engine"),
         "BROKERAGE_VAR": str(tmp_path),
         "SECRET_KEY": "k9" + "Qz7!" * 16,
         "JWT_KEY": "j4" + "Wx8!" * 16,

@@ -25,6 +25,7 @@ from trading.engine.eventlog import RING_BYTES
 from trading.engine.journal import LOW_WATER, SEGMENT_SIZE, JournalLockedError
 from trading.engine.runtime import SNAPSHOT_EVERY, EngineOptions, EngineRuntime
 from trading.engine.server import EngineServer
+from trading.engine.services import Services
 
 log = logging.getLogger("trading.engine")
 
@@ -45,7 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
             from trading.engine import tools
 
             return tools.run(tool, options.journal_dir, native)
-        return _serve(options, ready, native)
+        try:
+            services = _services()
+        except (OSError, ValueError, TypeError) as error:
+            print(f"ENGINE_KEYS cannot be used: {error}", file=sys.stderr)
+            return 2
+        return _serve(options, ready, native, services)
     except JournalLockedError as error:
         print(error, file=sys.stderr)
         return EXIT_LOCKED
@@ -96,16 +102,21 @@ def _parse(arguments: list[str] | None) -> tuple[EngineOptions, Path, tuple[str,
     return options, found.ready, tool
 
 
-def _serve(options: EngineOptions, ready: Path, native: object) -> int:
+def _services() -> Services | None:
+    config = get_config()
+    return Services(config.engine_keys) if config.engine_tokens else None
+
+
+def _serve(options: EngineOptions, ready: Path, native: object, services: Services | None) -> int:
     import uvloop
 
     # The journal's thread must not wait the default 5 ms for the interpreter after a sync of 0.1 ms.
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(options, ready, native))
+        return runner.run(_run(options, ready, native, services))
 
 
-async def _run(options: EngineOptions, ready: Path, native: object) -> int:
+async def _run(options: EngineOptions, ready: Path, native: object, services: Services | None) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
 
@@ -118,7 +129,7 @@ async def _run(options: EngineOptions, ready: Path, native: object) -> int:
     # Lock before anything is removed or bound: a second engine must not touch the first one's socket.
     runtime = EngineRuntime(options, native=native, clock=SYSTEM_CLOCK)
     runtime.start()
-    server = EngineServer(runtime, options.socket_path)
+    server = EngineServer(runtime, options.socket_path, services)
 
     def halted(reason: str) -> None:
         server.announce_halt(reason)

@@ -36,6 +36,7 @@ from trading.engine.replies import (
     parse_feed,
     raise_error,
 )
+from trading.engine.services import own_proof
 from trading.engine.wire import BalanceRow, Depth, OrderRow, PositionRow, Preview
 
 EngineUnavailable = EngineUnavailableError
@@ -60,7 +61,7 @@ class _Socket:
         self.set_timeout(timeout_s)
         try:
             self.sock.connect(path)
-            self.sock.sendall(wire.client_hello())
+            self.sock.sendall(wire.client_hello(own_proof()))
             kind, _, payload = self.read()
             if kind != wire.HELLO:
                 raise_error(kind, payload)

@@ -16,6 +16,7 @@ from native import layout
 from trading.engine import wire
 from trading.engine.events import FeedBatch, Outcome, Unknown
 from trading.engine.replies import EngineStatus, outcome_by_id, parse_answer, parse_feed, raise_error
+from trading.engine.services import own_proof
 from trading.engine.wire import BalanceRow, Depth, OrderRow, PositionRow, Preview
 
 _CHUNK = 256
@@ -30,7 +31,7 @@ async def _open(path: str, timeout_s: float) -> tuple[asyncio.StreamReader, asyn
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=1 << 20)
-            writer.write(wire.client_hello())
+            writer.write(wire.client_hello(own_proof()))
             kind, _, payload = await _read(reader)
             if kind != wire.HELLO:
                 raise_error(kind, payload)

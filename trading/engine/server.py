@@ -1,8 +1,8 @@
 """The engine's Unix socket: connections, frames, flow control.
 
-Owns: accepting (only this user or root), the hello, cutting frames out of the stream, bounding what one connection may have under
-way, and cutting whoever sends garbage. Leaves to others: what frames say (wire.py), what is done with commands (runtime.py),
-questions (queries.py), the feed (eventlog.py).
+Owns: accepting (only this user or root, as a service that shows its token), the hello, cutting frames out of the stream, bounding
+what one connection may have under way, and cutting whoever sends garbage. Leaves to others: what frames say (wire.py), what is done
+with commands (runtime.py), questions (queries.py), the feed (eventlog.py), who may do what (services.py).
 
 A connection that misbehaves loses its connection; nothing it sends can stop the engine: every frame is bounded before it is read,
 commands are opaque to this module, and the core answers any 128 bytes with an event.
@@ -26,6 +26,7 @@ from native.layout import COMMAND_SIZE
 from trading.engine import queries, wire
 from trading.engine.eventlog import Subscriber
 from trading.engine.runtime import EngineRuntime, Request
+from trading.engine.services import ACTS, ANYBODY, Service, Services
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.runtime = server.runtime
         self.transport: asyncio.Transport | None = None
-        self.greeted = False
+        self.service: Service | None = None
         self.inflight = 0
         self.reading = True
         self.writing_paused = False
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
         self.server.forget(self)
 
     def _hello_late(self) -> None:
-        if not self.greeted:
+        if self.service is None:
             self.cut(wire.ERR_PROTOCOL, "no hello")
 
     def cut(self, code: int, text: str) -> None:
@@ -180,8 +181,10 @@ class Connection(asyncio.Protocol):
             self.cut(wire.ERR_PROTOCOL, f"half a frame for {FRAME_TIMEOUT_S:.0f} s")
 
     def _frame(self, kind: int, request: int, payload: bytes) -> None:
-        if not self.greeted:
+        if self.service is None:
             self._hello(kind, payload)
+        elif kind in ACTS and kind not in self.service.rights:
+            self.cut(wire.ERR_SERVICE, f"{self.service.name} may not {ACTS[kind]}")
         elif kind == wire.SUBMIT:
             self._submit(request, payload)
         elif kind == wire.QUERY:
@@ -192,9 +195,10 @@ class Connection(asyncio.Protocol):
             raise ProtocolError(f"unknown frame type {kind}")
 
     def _hello(self, kind: int, payload: bytes) -> None:
-        if kind != wire.HELLO or len(payload) != wire.CLIENT_HELLO.size:
+        proof = payload[wire.CLIENT_HELLO.size :]
+        if kind != wire.HELLO or len(payload) < wire.CLIENT_HELLO.size or len(proof) not in (0, wire.PROOF_SIZE):
             raise ProtocolError("the first frame must be a hello")
-        magic, protocol, abi, _ = wire.CLIENT_HELLO.unpack(payload)
+        magic, protocol, abi, _ = wire.CLIENT_HELLO.unpack_from(payload)
         if magic != wire.MAGIC:
             raise ProtocolError("bad magic")
         if protocol != wire.PROTOCOL_VERSION or abi != layout.ABI_VERSION:
@@ -204,7 +208,14 @@ class Connection(asyncio.Protocol):
                 f"you speak {protocol} with {abi}",
             )
             return
-        self.greeted = True
+        services = self.server.services
+        self.service = ANYBODY if services is None else services.find(proof)
+        if self.service is None:
+            log.warning("a connection %s was refused", "with an unknown token" if proof else "without a token")
+            self.cut(
+                wire.ERR_SERVICE, "this process shows no token the engine knows: see ENGINE_KEYS in docs/operations.md"
+            )
+            return
         if self._timer is not None:
             self._timer.cancel()
         runtime = self.runtime
@@ -310,9 +321,11 @@ def _merge(
 class EngineServer:
     """All connections of one engine."""
 
-    def __init__(self, runtime: EngineRuntime, path: str) -> None:
+    def __init__(self, runtime: EngineRuntime, path: str, services: Services | None = None) -> None:
         self.runtime = runtime
         self.path = path
+        self.services = services
+        """Who may speak; None: whoever runs as the same user."""
         self.connections: set[Connection] = set()
         self.cut = 0
         """Connections cut for what they sent."""

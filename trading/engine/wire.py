@@ -9,7 +9,8 @@ event structs (native/layout.py).
     ANSWER   = n u32, spare u32 | n × (cmd_seq u64, n_events u32, reason u32) | events
     FEED     = epoch u32, count u32, first_seq u64, events u32, spare u32 | commands | events
 
-The first frame of a client is HELLO with magic and version; nothing is answered before it. `request` is chosen by the client and
+The first frame of a client is HELLO with magic, version and, where the engine asks for one, 32 bytes that show which service it is
+(services.py); nothing is answered before it. `request` is chosen by the client and
 echoed; answers may come in another order than requests.
 """
 
@@ -36,6 +37,8 @@ HELLO, SUBMIT, QUERY, SUBSCRIBE = 1, 2, 3, 4
 ANSWER, RESULT, FEED, ERROR, HALT = 17, 18, 19, 20, 21
 
 CLIENT_HELLO = struct.Struct("<8sHHI")  # magic, protocol, abi, spare
+#: Bytes after it, or none: what a service shows of its token.
+PROOF_SIZE = 32
 SERVER_HELLO = struct.Struct("<8sHHII16s16sQ")  # magic, protocol, abi, semantics, epoch, journal id, build id, cmd_seq
 ANSWER_HEAD = struct.Struct("<II")
 ANSWER_ROW = struct.Struct("<QII")
@@ -61,10 +64,10 @@ POSITION_ROW = struct.Struct("<I4xqqqqqq")
 PREVIEW_ROW = struct.Struct("<IIqqqqqqqq")
 DIGEST_ROW = struct.Struct("<QQQ")  # cmd_seq, event_seq, digest
 
-ERR_PROTOCOL, ERR_VERSION, ERR_SEQUENCE, ERR_SLOW, ERR_BUSY, ERR_QUERY, ERR_STOPPING = range(1, 8)
+ERR_PROTOCOL, ERR_VERSION, ERR_SEQUENCE, ERR_SLOW, ERR_BUSY, ERR_QUERY, ERR_STOPPING, ERR_SERVICE = range(1, 9)
 ERROR_NAMES = {
     ERR_PROTOCOL: "protocol", ERR_VERSION: "version", ERR_SEQUENCE: "sequence", ERR_SLOW: "slow", ERR_BUSY: "busy",
-    ERR_QUERY: "query", ERR_STOPPING: "stopping",
+    ERR_QUERY: "query", ERR_STOPPING: "stopping", ERR_SERVICE: "service",
 }  # fmt: skip
 
 
@@ -150,9 +153,9 @@ def frame(kind: int, request: int, *parts: Any) -> bytes:
     return FRAME.pack(12 + len(body), kind, 0, request) + body
 
 
-def client_hello() -> bytes:
-    """The first frame of a client."""
-    return frame(HELLO, 0, CLIENT_HELLO.pack(MAGIC, PROTOCOL_VERSION, layout.ABI_VERSION, 0))
+def client_hello(proof: bytes = b"") -> bytes:
+    """The first frame of a client, with what shows which service it is."""
+    return frame(HELLO, 0, CLIENT_HELLO.pack(MAGIC, PROTOCOL_VERSION, layout.ABI_VERSION, 0), proof)
 
 
 def parse_server_hello(payload: Any) -> ServerHello:
