@@ -105,15 +105,20 @@ def _mail_known_address(email: str) -> None:
 
 
 @shared_task(name="accounts.tasks.mail_recovery", **MAIL)
-def mail_recovery(email: str) -> None:
+def mail_recovery(email: str, by_staff: bool = False) -> None:
     """Send the link for a new password, if there is such a user."""
     user = User.objects.filter(email__iexact=email, is_active=True).first()
     if user is None:
         return
     token = mail_token_make(user=user, purpose=MailToken.Purpose.RECOVER)
+    who = (
+        "our support sends you this because you asked for help with signing in."
+        if by_staff
+        else "somebody, probably you, asked for a new password."
+    )
     _send(
         "Set a new password",
-        f"Hello {_name(user)},\n\nsomebody, probably you, asked for a new password. Within half an hour this link lets you set one:\n\n"
+        f"Hello {_name(user)},\n\n{who} Within half an hour this link lets you set one:\n\n"
         f"{_link(f'/recover/{token}')}\n\nIf it was not you, ignore this mail: nothing has changed.",
         user.email,
     )

@@ -110,6 +110,17 @@ class ViewAsForm(PortalForm):
     reason = _reason()
 
 
+class PasswordLinkForm(PortalForm):
+    """Mail the client a link for a new password."""
+
+    sign_out = forms.BooleanField(
+        required=False,
+        label="Sign them out everywhere",
+        help_text="Ends every session and token now, for when somebody else may be in.",
+    )
+    reason = _reason()
+
+
 class RoleForm(PortalForm):
     """Ask for a role for somebody."""
 

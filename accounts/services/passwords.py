@@ -10,9 +10,11 @@ from django.db import transaction
 from accounts.models import MailToken, User
 from accounts.services.mail_tokens import mail_token_look, mail_token_use
 from accounts.services.security import credentials_changed, settings_demand
+from accounts.services.sessions import sessions_end_all
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.audit import record
 from brokerage.platform.jobs import enqueue
 
 
@@ -28,6 +30,25 @@ def password_change(*, user: User, current: str, new: str, keep_session: Any = N
 def recovery_ask(*, email: str) -> None:
     """Mail a link for a new password. What happens for an unknown address looks the same to who asked."""
     enqueue("accounts.tasks.mail_recovery", email=email.strip())
+
+
+def recovery_send(*, user: User, reason: str, sign_out: bool = False) -> None:
+    """Mail a client, at their own address, a link for a new password: staff do not learn or set one. With ``sign_out`` everything open ends.
+
+    PERMISSION_DENIED for staff, who recover by themselves, and for closed sign-ins.
+    """
+    if user.is_staff or not user.is_active:
+        raise RejectedError(
+            RejectCode.PERMISSION_DENIED, "Links for a new password are sent to clients who can sign in."
+        )
+    with transaction.atomic():
+        if sign_out:
+            sessions_end_all(user=user, reason="ended by our support", tokens=True)
+        record(
+            "user.password_link_sent", object_type="user", object_id=user.pk, subject=user.pk, reason=reason,
+            after={"signed out": sign_out},
+        )  # fmt: skip
+        enqueue("accounts.tasks.mail_recovery", email=user.email, by_staff=True)
 
 
 def password_recover(*, token: str, new: str) -> User:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import TradingAccount
 from accounts.selectors.access import account_for_user
 from accounts.selectors.factors import second_factor_enrolled
+from accounts.services.passwords import recovery_send
 from backoffice import forms
 from backoffice.selectors.clients import account_for_staff, account_list_for_staff, account_search
 from backoffice.services.approvals import approval_list_for, approval_request
@@ -104,6 +105,11 @@ def _client_context(request: HttpRequest, account: TradingAccount, view: str) ->
         and owner
         and not owner.is_staff
         and second_factor_enrolled(owner.pk),
+        "may_password_link": user.has_perm("backoffice.request_factor_reset")
+        and owner
+        and owner.is_active
+        and not owner.is_staff,
+        "password_form": forms.PasswordLinkForm(prefix="password"),
         "factor_form": forms.FactorResetForm(prefix="factor_reset"),
         "money_form": forms.MoneyForm(prefix="money"),
         "state_form": forms.StateForm(prefix="account_state"),
@@ -197,6 +203,22 @@ def client_request(request: HttpRequest, number: str, kind: str) -> HttpResponse
     context = _client_context(request, account, "overview")
     context[FORM_NAMES[kind]] = form
     return render(request, "backoffice/client.html", context, status=status)
+
+
+@refusing_page
+@require_POST
+def password_link(request: HttpRequest, number: str) -> HttpResponse:
+    """Mail the owner of an account a link for a new password."""
+    account = account_for_staff(request.user, number)
+    owner: Any = account.owner
+    form = forms.PasswordLinkForm(request.POST, prefix="password")
+    if form.is_valid():
+        throttle_demand("mail", f"support:{owner.pk}")
+        recovery_send(user=owner, reason=form.cleaned_data["reason"], sign_out=form.cleaned_data["sign_out"])
+        messages.success(request, f"A link for a new password goes to {owner.email}. It works once, for half an hour.")
+        return redirect("desk-client", number=account.number)
+    context = _client_context(request, account, "overview") | {"password_form": form}
+    return render(request, "backoffice/client.html", context, status=400)
 
 
 @refusing_page

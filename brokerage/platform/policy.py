@@ -253,6 +253,7 @@ PAGES: dict[str, Row] = {
     "desk-client": {"GET": staff("backoffice.view_clients", CLIENT)},
     # Besides the ledger it shows trades and positions: the page asks for those rights too.
     "desk-client-statement": {"GET": staff("accounts.view_ledgerentry", CLIENT)},
+    "desk-password-link": {"POST": staff("backoffice.request_factor_reset", CLIENT)},
     "desk-view-as": {"POST": staff("backoffice.view_as_client", CLIENT)},
     "desk-client-request": {"POST": staff("backoffice.view_clients", CLIENT)},
     "desk-view-as-end": {"POST": staff()},

@@ -18,6 +18,7 @@ ORDER = {"symbol": "SOL-USD", "side": "buy", "type": "limit", "qty": "1", "price
 FORMS: dict[str, dict[str, str]] = {
     "desk-client-request": {"account_state-state": "halted", "account_state-reason": REASON},
     "desk-view-as": {"view_as-minutes": "5", "view_as-reason": REASON},
+    "desk-password-link": {"password-reason": REASON},
     "desk-role-end": {"reason": REASON},
     "member": {"role": "trader"},
     "kyc-hit": {"answer": "other", "reason": REASON},

@@ -56,6 +56,7 @@ FORMS = {
     "passkey-remove", "totp-remove", "recovery-codes", "export-new", "member-invite", "member", "uninvite", "sub-account",
     "openid_connect_login", "openid_connect_callback", "social-unlink", "kyc-decide", "kyc-hit", "kyc-proposal", "onboarding-appeal",
     "onboarding-submit", "trade-default", "desk", "desk-view-as", "desk-client-request", "desk-view-as-end", "desk-role-request",
+    "desk-password-link",
     "desk-emergency", "desk-role-end", "confirm-send", "email-old", "email-new",
     "mobile-notices", "mobile-remove", "push-device-remove",
     "entity-submit", "entity-appeal", "withdrawal-cancel", "beneficiary-remove", "desk-withdrawal-act",
