@@ -31,19 +31,15 @@ from compliance.selectors.reports import DAYS_MAX, Report, asked_of, report_make
 from compliance.tests.factories import case_filled, factor_given, officer_make
 from marketdata.models import Instrument
 from tests.conftest_engine import LivePlatform, Trader, forget_caches
+from tests.statements import day_ns
 from trading.models import Execution, OrderEvent
 
 SEED = int(os.environ.get("REPORT_SEED", "20261122"))
 DAYS = 3
 FIRM = Firm("DEMO00BROKERAGE00020", "GB", "DEMO", "DEMO", "DEMO")
-#: (symbol, price, smallest step of it, quantity)
-MARKETS = (
-    ("AAPL", "100", "0.5", "10"),
-    ("GOOG", "80", "0.5", "5"),
-    ("SOL-USD", "150", "0.5", "0.5"),
-    ("EUR-USD", "1.085", "0.0005", "1000"),
-)
-FUNDS = {"USD": "2000000", "AAPL": "5000", "GOOG": "5000", "SOL": "500"}
+#: Symbol -> smallest step of a price, quantity; prices are round those at listing.
+MARKETS = {"AAPL": ("0.5", "10"), "GOOG": ("0.5", "5"), "SOL-USD": ("0.5", "0.5"), "EUR-USD": ("0.0005", "1000")}
+FUNDS = {"USD": "9000000", "AAPL": "5000", "GOOG": "5000", "SOL": "500"}
 
 
 @dataclass
@@ -84,13 +80,51 @@ def _traders(platform: LivePlatform) -> dict[str, Trader]:
     return found
 
 
+def _price(symbol: str) -> Decimal:
+    instrument = Instrument.objects.get(symbol=symbol)
+    return instrument.reference_price * instrument.tick_size.normalize()
+
+
+def _order(who: Trader, symbol: str, side: str, qty: str) -> str:
+    body = {
+        "account": who.account.number, "symbol": symbol, "side": side, "type": "limit", "qty": qty, "price": str(_price(symbol)),
+        "time_in_force": "gtc",
+    }  # fmt: skip
+    answer = who.api("POST", "orders", body)
+    assert answer.status_code == 201, answer.content
+    return str(answer.json()["order_id"])
+
+
+def _something_of_each(traders: dict[str, Trader]) -> None:
+    """What the tests below look for, whatever the seed: a fill of everybody in a share and most in a contract, a whole life of an order."""
+    house, american = traders["house"], traders["american"]
+    for name, who in traders.items():
+        if who is not house:
+            _order(house, "AAPL", "sell", "10")
+            _order(who, "AAPL", "buy", "10")
+            if name not in {"american", "american2"}:
+                _order(house, "GOOG", "buy", "5")
+                _order(who, "GOOG", "sell", "5")
+        if name not in {"house", "japanese"}:
+            _order(house, "EUR-USD", "sell", "1000")
+            _order(who, "EUR-USD", "buy", "1000")
+    _order(house, "SOL-USD", "sell", "1")
+    _order(traders["german"], "SOL-USD", "buy", "1")
+    number = _order(american, "AAPL", "buy", "100")
+    _order(traders["american2"], "AAPL", "sell", "40")
+    assert (
+        american.api("PATCH", f"orders/{number}", {"account": american.account.number, "qty": "120"}).status_code == 200
+    )
+    assert american.api("DELETE", f"orders/{number}?account={american.account.number}").status_code == 200
+
+
 def _spread(first: date) -> None:
     """Put what has happened on the days from ``first`` on, in its order; what is of one command stays together."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT min(cmd_seq), max(cmd_seq) FROM trading_orderevent")
         low, high = cursor.fetchone()
         step = DAYS * NS_PER_DAY // (high - low + 1)
-        start = reports._midnight_ns(first)
+        start = day_ns(first)
         cursor.execute("UPDATE trading_execution SET time_ns = %s + (cmd_seq - %s) * %s", [start, low, step])
         cursor.execute("UPDATE trading_orderevent SET time_ns = %s + (cmd_seq - %s) * %s", [start, low, step])
         cursor.execute(
@@ -107,14 +141,15 @@ def _world(platform: LivePlatform) -> World:
     print(f"seed {SEED} (REPORT_SEED)")
     rng = random.Random(SEED)
     traders = _traders(platform)
+    _something_of_each(traders)
     open_orders: list[tuple[Trader, str, dict[str, str]]] = []
     for turn in range(260):
         act = rng.random()
         if act < 0.10 and open_orders:
-            who, number, body = rng.choice(open_orders)
+            who, number, body = rng.choice(open_orders[-12:])
             answer = who.api("DELETE", f"orders/{number}?account={who.account.number}")
         elif act < 0.22 and open_orders:
-            who, number, body = rng.choice(open_orders)
+            who, number, body = rng.choice(open_orders[-12:])
             change = {"account": who.account.number, "qty": str(Decimal(body["qty"]) * 2), "price": body["price"]}
             answer = who.api("PATCH", f"orders/{number}", change)
         elif act < 0.24:
@@ -122,11 +157,12 @@ def _world(platform: LivePlatform) -> World:
             answer = who.api("POST", "orders/cancel-all", {"account": who.account.number})
         else:
             who = rng.choice(list(traders.values()))
-            symbol, price, step, qty = rng.choice(MARKETS)
+            symbol = rng.choice(list(MARKETS))
+            step, qty = MARKETS[symbol]
             body = {
                 "account": who.account.number, "symbol": symbol, "side": rng.choice(("buy", "sell")),
                 "type": rng.choice(("limit", "limit", "limit", "market")), "qty": str(Decimal(qty) * rng.randint(1, 9)),
-                "price": str(Decimal(price) + rng.randint(-4, 4) * Decimal(step)), "time_in_force": rng.choice(("gtc", "gtc", "ioc", "day")),
+                "price": str(_price(symbol) + rng.randint(-4, 4) * Decimal(step)), "time_in_force": rng.choice(("gtc", "gtc", "ioc", "day")),
             }  # fmt: skip
             if body["type"] == "market":
                 del body["price"]
@@ -144,12 +180,6 @@ def _world(platform: LivePlatform) -> World:
 
 @pytest.fixture(scope="module")
 def world(live_platform: LivePlatform) -> World:
-    instruments = {"AAPL": 10_000, "GOOG": 8_000, "SOL-USD": 150_000, "EUR-USD": 108_500}
-    for symbol, ticks in instruments.items():
-        Instrument.objects.filter(symbol=symbol).update(reference_price=ticks, collar_ppm=900_000)
-    from trading.services.listing import listing_sync
-
-    listing_sync(live_platform.engine.client)
     return _world(live_platform)
 
 
@@ -216,7 +246,9 @@ def test_the_rows_are_the_ledgers_fills(world: World) -> None:
         assert Decimal(row["quantity"]) == fill.last_qty * instrument.lot_size
         assert row["trading_time"].startswith(f"{datetime_from_ns(fill.time_ns):%Y-%m-%dT%H:%M:%S.%f}")
         # What the ledger moved for this execution: price times quantity, to the last unit.
-        moved = LedgerEntry.objects.get(entry_seq=fill.exec_id, kind=LedgerEntry.Kind.TRADE, core_asset=1, book=0)
+        moved = LedgerEntry.objects.get(
+            entry_seq=fill.exec_id, kind=LedgerEntry.Kind.TRADE, core_asset=1, book=LedgerEntry.Book.CLIENT
+        )
         assert abs(moved.amount) == Decimal(row["price"]) * Decimal(row["quantity"]) * 10**6
         assert (moved.amount < 0) == bool(row["buyer_first_names"])
     # Every fill in a share that moved money of a client there is in a row or a reject.
