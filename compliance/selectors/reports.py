@@ -39,6 +39,7 @@ from trading.selectors.reporting import (
     executions_by_account,
     order_events_between,
     order_events_by_account,
+    order_events_of,
     orders_named,
 )
 
@@ -208,7 +209,11 @@ def _transactions(report: Report) -> None:
     _bounded(sum(counts[pair] for pair in wanted))
     found = [
         row
-        for row in rows.filter(core_account__in={account for account, _ in wanted}).order_by("exec_id").values()
+        for row in rows.filter(
+            core_account__in={account for account, _ in wanted}, core_instrument__in={core for _, core in wanted}
+        )
+        .order_by("exec_id")
+        .values()
         if (row["core_account"], row["core_instrument"]) in wanted
     ]
     sources = {row["order_id"]: row["source"] for row in orders_named(row["order_id"] for row in found)}
@@ -277,23 +282,22 @@ def _order_events(report: Report) -> None:
     for account, why in facts.why.items():
         report.outcome.not_reportable[why] += counts[account]
     clients = set(counts) - set(facts.why)
-    _bounded(sum(counts[account] for account in clients))
-    steps = list(rows.filter(core_account__in=clients).order_by("seq").values())
+    rows = order_events_of(rows, clients, facts.reportable)
+    number = rows.count()
+    report.outcome.not_reportable["instrument"] += sum(counts[account] for account in clients) - number
+    _bounded(number)
+    steps = list(rows.order_by("seq").values())
     orders = {row["order_id"]: row for row in orders_named(row["order_id"] for row in steps)}
     report.accounts, report.instruments = facts.accounts, facts.instruments
     kept = []
     for step in steps:
-        order, kind = orders[step["order_id"]], KINDS.get(step["exec_type"], "")
-        if facts.why_not(step["core_account"], order["core_instrument"]):
-            report.outcome.not_reportable["instrument"] += 1
-        elif kind not in cat.EVENTS:
-            report.outcome.not_reportable["refused" if kind == "refused" else "step"] += 1
-        else:
+        kind = KINDS.get(step["exec_type"], "")
+        if kind in cat.EVENTS:
             kept.append(step)
+        else:
+            report.outcome.not_reportable["refused" if kind == "refused" else "step"] += 1
     contra = contra_orders(step["seq"] for step in kept if KINDS.get(step["exec_type"]) == cat.FILLED)
-    named = {
-        number: _cat_order(row, facts) for number, row in orders.items() if row["core_instrument"] in facts.reportable
-    }  # fmt: skip
+    named = {number: _cat_order(row, facts) for number, row in orders.items()}
     _cat_lines(report, facts, [(step, orders[step["order_id"]]) for step in kept], named, contra)
 
 

@@ -145,7 +145,8 @@ def test_there_are_65_columns_in_their_order() -> None:
 def test_a_clients_purchase_of_a_share() -> None:
     made = row()
     assert {name: value for name, value in made.items() if value} == {
-        "report_status": "NEWT", "transaction_reference": "20260105" + encode_id(17), "venue_transaction_id": encode_id(12) + encode_id(3) + encode_id(5),
+        "report_status": "NEWT", "transaction_reference": "20260105" + encode_id(17), 
+        "venue_transaction_id": encode_id(12) + encode_id(3) + encode_id(5),
         "executing_entity": FIRM.lei, "mifid_firm": "true", "submitting_entity": FIRM.lei, "buyer_id": "IE19800113JOHN#OBRIE",
         "buyer_branch_country": "GB", "buyer_first_names": "JOHN", "buyer_surnames": "O'BRIEN", "buyer_birth_date": "1980-01-13",
         "seller_id": "DEMO", "order_transmitted": "false", "trading_time": "2026-01-05T09:30:00.123456Z", "trading_capacity": "AOTC",

@@ -69,6 +69,14 @@ def order_events_by_account(rows: QuerySet[OrderEvent]) -> dict[int, int]:
     return dict(rows.values_list("core_account").annotate(n=Count("seq")))
 
 
+def order_events_of(
+    rows: QuerySet[OrderEvent], accounts: Iterable[int], instruments: Iterable[int]
+) -> QuerySet[OrderEvent]:
+    """Those of the steps that are of some accounts' orders in some instruments."""
+    orders = Order.objects.filter(core_account__in=set(accounts), core_instrument__in=set(instruments)).order_by()
+    return rows.filter(core_account__in=set(accounts), order_id__in=orders.values("order_id"))
+
+
 def orders_named(ids: Iterable[int]) -> Iterator[Row]:
     """Orders by their numbers, as dicts, in no order."""
     wanted = sorted(set(ids))
