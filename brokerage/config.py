@@ -84,6 +84,12 @@ class Config:
     #: How text and push messages leave (brokerage/platform/messaging.py); empty: not at all.
     sms_backend: str
     push_backend: str
+    #: The firm in reports to authorities: LEI, country, MIC of its book, CAT reporter id, publisher of its trades. Empty: its rows are rejected.
+    report_lei: str
+    report_country: str
+    report_mic: str
+    report_imid: str
+    report_market_center: str
 
     @property
     def production(self) -> bool:
@@ -175,6 +181,14 @@ def _channel(environ: Mapping[str, str], name: str, *, demo: bool, env: str) -> 
     if wanted == "console" and real:
         raise ConfigError(f"{name}=console is a sandbox that reaches nobody: in production it is for the demo only.")
     return "" if wanted == "off" else wanted
+
+
+def _code(environ: Mapping[str, str], name: str, default: str, form: str) -> str:
+    """Read a registered code of the firm; its form is demanded, whether it is registered only its register knows."""
+    value = _text(environ, name, default).upper()
+    if value and not re.fullmatch(form, value):
+        raise ConfigError(f"{name}={value!r} cannot be used: it has another form (docs/reports.md).")
+    return value
 
 
 def _secret(environ: Mapping[str, str], name: str, env: str) -> str:
@@ -302,6 +316,12 @@ def load_config(environ: Mapping[str, str]) -> Config:
         audit_copy_dir=Path(copy).resolve() if (copy := _text(environ, "AUDIT_COPY_DIR", "")) else None,
         sms_backend=_channel(environ, "SMS_BACKEND", demo=demo, env=env),
         push_backend=_channel(environ, "PUSH_BACKEND", demo=demo, env=env),
+        # Those of the demo say so; their form is right, and no authority knows them.
+        report_lei=_code(environ, "REPORT_LEI", "DEMO00BROKERAGE00020" if demo else "", r"[A-Z0-9]{18}[0-9]{2}"),
+        report_country=_code(environ, "REPORT_COUNTRY", "GB" if demo else "", r"[A-Z]{2}"),
+        report_mic=_code(environ, "REPORT_MIC", "DEMO" if demo else "", r"[A-Z0-9]{4}"),
+        report_imid=_code(environ, "REPORT_IMID", "DEMO" if demo else "", r"[A-Z0-9]{1,7}"),
+        report_market_center=_code(environ, "REPORT_MARKET_CENTER", "DEMO" if demo else "", r"[A-Z]{1,4}"),
     )
     if production:
         for fault in links.faults(

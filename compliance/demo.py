@@ -8,16 +8,19 @@ import io
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 from PIL import Image, ImageDraw
 
 from accounts.models import User
+from accounts.selectors.access import account_for_user
 from accounts.services.rules import disclosures_accept
 from accounts.services.trading_accounts import account_open
 from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import utc_now
+from brokerage.kernel.terms import OrdType, Side, TimeInForce
 from brokerage.platform.audit import Actor, acting
 from compliance.models import KycCase, KycProposal
 from compliance.selectors.checklist import steps_done
@@ -25,9 +28,14 @@ from compliance.services.answers import QUIZ, answer_save
 from compliance.services.documents import document_add
 from compliance.services.kyc import State, case_decide, case_open, case_submit
 from compliance.services.liveness import liveness_answer, liveness_begin
+from marketdata.selectors.instruments import instrument_by_symbol
+from trading.selectors.orders import order_by_client_id
+from trading.services.orders import SOURCE_PORTAL, order_place
 
 log = logging.getLogger(__name__)
 OFFICER = "compliance@demo.test"
+#: Bought by the clients who may.
+SHARE = "AAPL"
 LAST = {"id_document": "passport", "address_document": "proof_of_address"}
 
 
@@ -65,6 +73,8 @@ def demo_round(password: str) -> None:
             with acting(Actor("user", str(user.pk))):
                 _client(client, user)
             _officer(user)
+            with acting(Actor("user", str(user.pk))):
+                _trade(user)
         except Exception:  # one that cannot go on must not keep the clock from its work
             log.exception("the demo client %s does not get on", client.email)
 
@@ -118,12 +128,26 @@ def _officer(user: User) -> None:
             )  # fmt: skip
 
 
+def _trade(user: User) -> None:
+    """A share a day for who may trade, so that the reports of a day have something in them."""
+    account = account_for_user(user.pk)
+    share, day = instrument_by_symbol(SHARE), utc_now().date()
+    name = f"demo-{day}"
+    if not account.trading_allowed or share is None or share.state != "active":
+        return
+    if order_by_client_id(account.core_account, name) is None:
+        order_place(
+            account=account, instrument=share, side=Side.BUY, ord_type=OrdType.MARKET, time_in_force=TimeInForce.IOC, qty=Decimal(1),
+            cl_ord_id=name, source=SOURCE_PORTAL,
+        )  # fmt: skip
+
+
 def _answers(client: DemoClient) -> dict[str, dict[str, Any]]:
     quiz = {name: row[2] for name, row in QUIZ.items()}
     return {
         "identity": {
             "first_name": client.first_name, "last_name": client.last_name, "birth_date": "1988-04-09",
-            "nationality": client.nationality,
+            "nationality": client.nationality, "national_insurance": "",
         },
         "address": {"street": "1 High Street", "city": "Leeds", "postal_code": "LS1 1AA", "country": "GB"},
         "suitability": {

@@ -10,6 +10,7 @@ from accounts.forms import PortalForm, country_choices
 from compliance.models import KycDocument
 from compliance.register import STATES, jurisdictions
 from compliance.selectors.checklist import BY_NAME
+from compliance.selectors.reports import KINDS_OF_REPORT
 from compliance.services.answers import QUIZ
 
 EXPERIENCE = (("none", "None"), ("some", "Some trades"), ("years", "Several years"))
@@ -72,6 +73,11 @@ class IdentityForm(CountryForm):
         label="Date of birth", widget=forms.DateInput(attrs={"type": "date", "autocomplete": "bday"})
     )
     nationality = forms.ChoiceField(label="Nationality")
+    national_insurance = forms.CharField(
+        required=False, max_length=13, label="National Insurance number (UK nationals)",
+        help_text="Trades are reported with it. Leave it empty only if you have none.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
     mrz = forms.CharField(
         required=False, max_length=150, label="Machine-readable zone (optional)",
         help_text="The two or three lines of < signs in your passport or card. Speeds the check up.",
@@ -287,3 +293,16 @@ class RegisterFilterForm(PortalForm):
         label="Jurisdiction", choices=[("", "All"), *jurisdictions().items()], required=False
     )
     state = forms.ChoiceField(label="State", choices=[("", "All"), *STATES.items()], required=False)
+
+
+class AuthorityReportForm(PortalForm):
+    """Which report to an authority, of which days."""
+
+    report = forms.ChoiceField(label="Report", choices=[(row.code, row.name) for row in KINDS_OF_REPORT.values()])
+    first = forms.DateField(label="First day (UTC)", widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(label="Last day (UTC)", widget=forms.DateInput(attrs={"type": "date"}))
+    references = forms.CharField(
+        required=False, max_length=1_200, label="Take back (optional)",
+        help_text="RTS 22 only: transaction references of these days, with commas.",
+        widget=forms.TextInput(attrs={"class": "input mono", "autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip

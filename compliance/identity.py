@@ -6,6 +6,7 @@ for identifiers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,7 @@ from stdnum import iban
 from stdnum.exceptions import ValidationError
 
 WEIGHTS = (7, 3, 1)
+NINO = re.compile(r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][0-9]{6}[A-D]", re.ASCII)
 #: Country -> module of python-stdnum that knows its personal tax number.
 TAX_NUMBERS = {
     "AT": "at.tin", "BE": "be.nn", "BG": "bg.egn", "CZ": "cz.rc", "DE": "de.idnr", "DK": "dk.cpr", "EE": "ee.ik", "ES": "es.nif",
@@ -152,6 +154,17 @@ def tax_number_check(country: str, number: str) -> str:
         raise DetailError(
             "tax_number", f"This is not a valid tax number of {country}: compare it with a letter of the tax office."
         ) from None
+
+
+def national_insurance_check(number: str) -> str:
+    """The UK National Insurance number in its plain form, or empty for who has none; its form is demanded, there is no check digit."""
+    plain = "".join(number.split()).upper()
+    if plain and not NINO.fullmatch(plain):
+        raise DetailError(
+            "national_insurance",
+            "This is no National Insurance number: two letters, six digits and a letter from A to D.",
+        )
+    return plain
 
 
 def iban_check(number: str) -> str:

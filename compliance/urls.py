@@ -3,7 +3,7 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.views import audit, officers, onboarding, proof, register
+from compliance.views import audit, officers, onboarding, proof, register, reports
 
 urlpatterns = [
     path("compliance/audit", audit.search, name="audit-search"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("compliance/audit/<auditseq:seq>/record.pdf", audit.entry_paper, name="audit-record-pdf"),
     path("compliance/register", register.rules, name="rules-register"),
     path("compliance/register.csv", register.table, name="rules-register-csv"),
+    path("compliance/reports", reports.reports, name="authority-reports"),
     path("compliance/kyc", officers.queue, name="kyc-queue"),
     path("compliance/kyc/<uuid:case_id>", officers.case, name="kyc-case"),
     path("compliance/kyc/<uuid:case_id>/file.pdf", officers.paper, name="kyc-file"),

@@ -124,6 +124,12 @@ def rules_of(user: User, accepted: frozenset[str]) -> ClientRules:
     return ClientRules(user.kyc_tier, found, user.right_answers, accepted)
 
 
+def account_jurisdiction(row: TradingAccount) -> str:
+    """Whose rules hold for an account (its owner and parent loaded): the entity's own, else the owner's. Empty for the house."""
+    rules = _ref(row, "", frozenset()).rules
+    return rules.jurisdiction if rules is not None else ""
+
+
 def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:
     """The account of that number, or the first one; RejectedError 2014 when the user has none such."""
     accounts = accounts_of(user_id)

@@ -41,6 +41,7 @@ _SET_UP: Row = {"GET": user(step_up="security", bare=True), "POST": user(step_up
 _PROVED_POST: Row = {"POST": user(step_up="security")}
 _AUDITOR = staff("compliance.view_auditentry")
 _OFFICER = staff("compliance.decide_kyc", SHARED)
+_REPORTER = staff("compliance.decide_kyc")
 
 REST: dict[str, Row] = {
     "api-register": {"POST": ANYONE},
@@ -101,6 +102,11 @@ REST: dict[str, Row] = {
     "api-audit-inclusion": {"GET": _AUDITOR},
     "api-audit-export": {"GET": _AUDITOR},
     "api-rules-register": {"GET": _AUDITOR},
+    # With names and identifiers of clients in them.
+    "api-authority-report": {"GET": _REPORTER},
+    "api-authority-report-file": {"GET": _REPORTER},
+    "api-authority-report-rejects": {"GET": _REPORTER},
+    "api-authority-report-pdf": {"GET": _REPORTER},
     # Who a client is, and what staff decide, is for people.
     "api-onboarding": {"GET": user()},
     "api-onboarding-appeal": {"POST": user()},
@@ -246,6 +252,7 @@ PAGES: dict[str, Row] = {
     "audit-proof": {"GET": _AUDITOR},
     "audit-record-pdf": {"GET": _AUDITOR},
     "rules-register": {"GET": _AUDITOR},
+    "authority-reports": {"GET": _REPORTER},
     "rules-register-csv": {"GET": _AUDITOR},
     # The desk
     "desk": {"GET": staff()},

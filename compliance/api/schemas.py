@@ -136,6 +136,10 @@ class IdentityBody(StrictSerializer):
     last_name = serializers.CharField(max_length=80)
     birth_date = serializers.DateField()
     nationality = CountryField()
+    national_insurance = serializers.CharField(
+        max_length=13, required=False, allow_blank=True,
+        help_text="Of UK nationals, for the reports of their trades; empty: there is none. Left out: not asked.",
+    )  # fmt: skip
     mrz = serializers.CharField(max_length=150, required=False)
 
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.api import audit, entities, onboarding, register, webhooks
+from compliance.api import audit, entities, onboarding, register, reports, webhooks
 
 urlpatterns = [
     path("audit/checkpoint", audit.CheckpointView.as_view(), name="api-audit-checkpoint"),
@@ -13,6 +13,22 @@ urlpatterns = [
     path("audit/entries/<auditseq:seq>/proof", audit.InclusionView.as_view(), name="api-audit-inclusion"),
     path("audit/export", audit.ExportView.as_view(), name="api-audit-export"),
     path("compliance/register", register.RegisterView.as_view(), name="api-rules-register"),
+    path("compliance/reports/<slug:code>", reports.AuthorityReportView.as_view(), name="api-authority-report"),
+    path(
+        "compliance/reports/<slug:code>/file",
+        reports.AuthorityReportFileView.as_view(),
+        name="api-authority-report-file",
+    ),
+    path(
+        "compliance/reports/<slug:code>/rejects.csv",
+        reports.AuthorityReportRejectsView.as_view(),
+        name="api-authority-report-rejects",
+    ),
+    path(
+        "compliance/reports/<slug:code>/summary.pdf",
+        reports.AuthorityReportPdfView.as_view(),
+        name="api-authority-report-pdf",
+    ),
     path("onboarding", onboarding.CaseView.as_view(), name="api-onboarding"),
     path("onboarding/appeal", onboarding.AppealView.as_view(), name="api-onboarding-appeal"),
     path("onboarding/documents", onboarding.DocumentsView.as_view(), name="api-onboarding-documents"),

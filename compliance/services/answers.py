@@ -21,7 +21,7 @@ from brokerage.kernel.identifiers import is_lei
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import record
 from brokerage.platform.crypto import seal
-from compliance.identity import DetailError, age_check, iban_check, mrz_read, tax_number_check
+from compliance.identity import DetailError, age_check, iban_check, mrz_read, national_insurance_check, tax_number_check
 from compliance.models import KycAnswer, KycCase
 from compliance.policy import policy
 from compliance.services.kyc import CLIENT_STATES, case_lock, case_open
@@ -105,6 +105,9 @@ def _identity(data: dict[str, Any]) -> dict[str, Any]:
     born = date.fromisoformat(data["birth_date"])
     age_check(born, today=today, minimum=policy().body["minimum_age_years"])
     clean = {name: str(data[name]).strip() for name in ("first_name", "last_name", "birth_date", "nationality")}
+    if "national_insurance" in data and clean["nationality"] == "GB":
+        # Kept also when empty: that the client has none lets reports name them in the next way there is.
+        clean["national_insurance"] = national_insurance_check(data["national_insurance"])
     if data.get("mrz"):
         zone = mrz_read(data["mrz"], today=today)
         if zone.born != born:

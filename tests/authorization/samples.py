@@ -58,7 +58,8 @@ BY_BODY: dict[str, dict[str, Any]] = {
 #: Words in addresses that are no object of anybody.
 WORDS: dict[str, Any] = {
     "symbol": "BTC-USD", "step": "identity", "name": "identity", "vendor": "sandbox", "partner": "partner", "provider": "google",
-    "provider_id": "google", "kind": "account_state", "role": "support", "seq": 1, "app_label": "marketdata", "url": "nothing", "id": "0",
+    "provider_id": "google", "kind": "account_state", "role": "support", "seq": 1, "app_label": "marketdata",
+    "code": "rts22", "url": "nothing", "id": "0",
     "content_type_id": "1",
 }  # fmt: skip
 #: name of the parameter -> name of the thing
@@ -136,6 +137,8 @@ def request_for(route: str, method: str, world: World, target: str, account: str
     elif route in STATEMENTS:
         day = utc_now().date()
         query = f"first={day}&last={day}" if route.startswith("desk") else f"from={day}&to={day + timedelta(days=1)}"
+    elif route.startswith("api-authority-report"):
+        query = f"first={utc_now().date()}&last={utc_now().date()}"
     elif route == "api-desk-approvals" and method == "POST":
         body = {"kind": "account_state", "subject": account, "payload": {"state": "halted"}, "reason": REASON}
     elif route == "api-desk-decision":

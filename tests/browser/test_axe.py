@@ -32,6 +32,7 @@ from accounts.views import demo_mail
 from accounts.views.developers import url_routes
 from backoffice.tests.factories import REASON, browser, staff
 from brokerage.config import get_config
+from brokerage.kernel.clock import utc_now
 from compliance.audit.recorder import Recorder
 from compliance.models import AuditEntry, KycCase
 from compliance.selectors.checklist import STEPS
@@ -142,6 +143,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     )
     Recorder().run_once()
     entry = AuditEntry.objects.latest("seq").seq
+    day = utc_now().date()
     visitor = [
         ("home", "/"), ("markets", "/markets"), ("trade", "/trade/ETH-USD"), ("candles", "/trade/ETH-USD/candles?frame=1m"),
         ("signin", "/signin"), ("signup", "/signup"), ("signed-up", "/signup/done"), ("about", "/about"), ("status", "/status"),
@@ -176,6 +178,8 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("desk-approval", f"/desk/approvals/{asked.pk}"), ("desk-access", "/desk/access"), ("kyc-queue", "/compliance/kyc"),
         ("kyc-case", f"/compliance/kyc/{case.pk}"), ("step-up", "/step-up?next=/security"),
         ("audit-search", "/compliance/audit"), ("audit-entry", f"/compliance/audit/{entry}"),
+        ("authority-reports", "/compliance/reports"),
+        *(("authority-reports", f"/compliance/reports?report={one}&first={day}&last={day}&references=") for one in ("rts22", "cat")),
         ("rules-register", "/compliance/register"), ("rules-register", "/compliance/register?jurisdiction=JP&state=in_force"),
     ]  # fmt: skip
     money = [
