@@ -26,8 +26,9 @@ from accounts.services.step_up import STRONG, step_up_required
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
-from brokerage.platform.policy import REST, ROUTES
+from brokerage.platform.policy import REST, ROUTES, Row
 from brokerage.platform.policy_doors import factor_missing, staff_demand
+from brokerage.platform.policy_fallback import FALLBACK
 from brokerage.platform.policy_rules import ANYBODY, NOBODY, NONE, STAFF, Rule, method_of
 from brokerage.platform.throttling import client_address
 from brokerage.platform.web import refused
@@ -104,6 +105,8 @@ class PolicyMiddleware:
     REST has a door of its own (``policy_doors.api_demand``), because who calls is known there only after the body was begun.
     """
 
+    table: dict[str, Row] = ROUTES
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
@@ -116,7 +119,7 @@ class PolicyMiddleware:
         name = match.view_name if match else ""
         if name in REST:
             return None
-        row = ROUTES.get(name, {})
+        row = self.table.get(name, {})
         rule = row.get(method_of(request.method or ""))
         if rule is None and row:
             return HttpResponseNotAllowed([*row])
@@ -128,10 +131,12 @@ class PolicyMiddleware:
         except RejectedError as error:
             return refused(request, error)
 
-    @staticmethod
-    def _turned_away(request: HttpRequest, rule: Rule) -> HttpResponse | None:
+    def _factor_asked(self, request: HttpRequest) -> HttpResponse:
+        return _to_second_factor(request)
+
+    def _turned_away(self, request: HttpRequest, rule: Rule) -> HttpResponse | None:
         if factor_missing(request, rule):
-            return _to_second_factor(request)
+            return self._factor_asked(request)
         if rule.who == ANYBODY:
             return None
         user = request.user
@@ -154,3 +159,14 @@ class PolicyMiddleware:
                 target = request.get_full_path() if again else reverse("security")
                 return HttpResponseRedirect(f"{reverse('step-up')}?{urlencode({'next': target})}")
         return None
+
+
+class FallbackPolicyMiddleware(PolicyMiddleware):
+    """The same door before the routes of the fallback app, by its own table. A second factor cannot be set up there."""
+
+    table = FALLBACK
+
+    def _factor_asked(self, request: HttpRequest) -> HttpResponse:
+        raise RejectedError(
+            RejectCode.SECOND_FACTOR_NEEDED, "Everybody here needs a second factor, and this sign-in has given none."
+        )

@@ -20,8 +20,10 @@ STRATEGY_ADMIN = "strategy admin"
 ADMINISTRATOR = "administrator"
 
 _MARKETS = ("marketdata.view_asset", "marketdata.view_instrument", "marketdata.view_venue")
-_TRADES = ("trading.view_order", "trading.view_execution", "risk.view_position")
+_TRADES = ("trading.view_order", "trading.view_execution", "trading.view_fallbackrequest", "risk.view_position")
 _ACCOUNTS = ("accounts.view_tradingaccount", "accounts.view_tradingaccountmember", "accounts.view_balance")
+#: Requests of clients who cannot trade: seen by whoever sees trades, worked on by dealers.
+_REQUESTS = ("trading.view_fallbackrequest", "trading.decide_fallbackrequest")
 _MONEY = ("accounts.view_deposit", "accounts.view_withdrawal", "accounts.view_ledgerentry")
 _CLIENTS = ("backoffice.view_clients", "backoffice.view_approval")
 _EVERY_CLIENT = ("backoffice.view_all_clients",)
@@ -33,9 +35,9 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
              "trading.view_execution", "accounts.view_deposit", "accounts.view_withdrawal", "backoffice.view_as_client",
              "backoffice.request_factor_reset")
         ),
-        DEALER: frozenset((*_MARKETS, *_TRADES, *_ACCOUNTS, *_CLIENTS, "backoffice.request_account")),
+        DEALER: frozenset((*_MARKETS, *_TRADES, *_REQUESTS, *_ACCOUNTS, *_CLIENTS, "backoffice.request_account")),
         SENIOR_DEALER: frozenset(
-            (*_MARKETS, *_TRADES, *_ACCOUNTS, *_CLIENTS, *_EVERY_CLIENT, "backoffice.request_account",
+            (*_MARKETS, *_TRADES, *_REQUESTS, *_ACCOUNTS, *_CLIENTS, *_EVERY_CLIENT, "backoffice.request_account",
              "backoffice.approve_account", "backoffice.break_glass")
         ),
         RISK: frozenset(

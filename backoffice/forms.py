@@ -42,6 +42,17 @@ class RefusalForm(PortalForm):
     )
 
 
+class OutcomeForm(PortalForm):
+    """What was done for a client outside of the platform."""
+
+    outcome = forms.CharField(
+        label="Outcome",
+        min_length=REASON_MIN,
+        max_length=REASON_MAX,
+        help_text="What was done, where and at what price. The client reads it; kept in the audit trail.",
+    )
+
+
 class PaidForm(PortalForm):
     """A payout the bank has made."""
 

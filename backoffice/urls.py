@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from backoffice.views import access, approvals, clients, funding
+from backoffice.views import access, approvals, clients, funding, requests
 
 urlpatterns = [
     path("desk", clients.home, name="desk"),
@@ -22,6 +22,9 @@ urlpatterns = [
     path("desk/funding", funding.funding, name="desk-funding"),
     path("desk/funding/<str:withdrawal_id>", funding.withdrawal, name="desk-withdrawal"),
     path("desk/funding/<str:withdrawal_id>/act", funding.withdrawal_act, name="desk-withdrawal-act"),
+    path("desk/requests", requests.requests, name="desk-requests"),
+    re_path(r"^desk/requests/(?P<request_id>[0-9]{1,18})$", requests.request_one, name="desk-request"),
+    re_path(r"^desk/requests/(?P<request_id>[0-9]{1,18})/act$", requests.request_act, name="desk-request-act"),
     path("desk/access", access.access, name="desk-access"),
     path("desk/access/review.csv", access.review, name="desk-access-review"),
     path("desk/access/roles", access.role_request, name="desk-role-request"),

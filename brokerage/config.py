@@ -40,6 +40,10 @@ class Config:
     base_url: str
     host: str
     port: int
+    #: Where the fallback app listens (brokerage/urls_fallback.py), its address for people, and where it asks whether the portal is well.
+    fallback_port: int
+    fallback_url: str
+    fallback_watch: str
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
     #: Partner and the origins that may show our embeddable pages in a frame.
@@ -153,6 +157,13 @@ def _embed_partners(environ: Mapping[str, str], env: str) -> tuple[tuple[str, tu
     return tuple(partners)
 
 
+def _watched(environ: Mapping[str, str], default: str) -> str:
+    url = _text(environ, "FALLBACK_WATCH", default)
+    if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?", url):
+        raise ConfigError(f"FALLBACK_WATCH={url!r} cannot be used: write it as in http://127.0.0.1:8000.")
+    return url
+
+
 def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     words = _words(environ, name, "")
     for word in words:
@@ -249,10 +260,14 @@ def load_config(environ: Mapping[str, str]) -> Config:
     demo = _flag(environ, "DEMO", env == "local")
     port = _whole(environ, "PORT", 8000, 1, 65535)
     host = _text(environ, "HOST", "127.0.0.1")
+    fallback_port = _whole(environ, "FALLBACK_PORT", port + 10 if port < 65_000 else port - 10, 1, 65535)
+    if fallback_port == port:
+        raise ConfigError(f"FALLBACK_PORT={fallback_port} is the portal's own PORT: the fallback app needs another.")
+    here = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
     durability = _text(environ, "DURABILITY", "fdatasync")
     if durability not in {"fdatasync", "os"}:
         raise ConfigError(f"DURABILITY={durability!r} is unknown: use fdatasync (safe) or os (page cache only).")
-    base_url = _text(environ, "BASE_URL", f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}")  # noqa: S104
+    base_url = _text(environ, "BASE_URL", f"http://{here}:{port}")
     database_url = _text_or_file(environ, "DATABASE_URL")
     redis_url = _text_or_file(environ, "REDIS_URL")
     if env == "production" and not (database_url and redis_url):
@@ -273,6 +288,10 @@ def load_config(environ: Mapping[str, str]) -> Config:
         base_url=base_url,
         host=host,
         port=port,
+        fallback_port=fallback_port,
+        fallback_url=_text(environ, "FALLBACK_URL", f"http://{here}:{fallback_port}"),
+        # Not by its public name: that leads through the proxy, which may be what is down.
+        fallback_watch=_watched(environ, f"http://{here}:{port}"),
         allowed_hosts=_words(
             environ, "ALLOWED_HOSTS", "" if env == "production" else "127.0.0.1,localhost,[::1],testserver"
         ),

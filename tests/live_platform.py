@@ -35,11 +35,14 @@ class LivePlatform:
         self.command = command
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
+        self.fallback_port = free_port()
+        self.fallback = f"http://127.0.0.1:{self.fallback_port}"
         self.keep = keep
         self.var = Path(tempfile.mkdtemp(prefix="brokerage-live-"))
         self.servers = EmbeddedServers(self.var)
         environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         environment |= {"BROKERAGE_VAR": str(self.var), "BROKERAGE_ENV": "local", "PORT": str(self.port), "DEMO": "1"}
+        environment["FALLBACK_PORT"] = str(self.fallback_port)
         # Mostly the platform is measured, not a client's budget; 1 is what users have.
         environment |= {"RATE_SCALE": str(rate_scale)} | (more or {})
         self._launch_environment = environment | {"DEMO_RATE": str(demo_rate)}
@@ -98,10 +101,10 @@ class LivePlatform:
             check=check,
         )
 
-    def answers(self) -> bool:
-        """The web process is alive."""
+    def answers(self, base: str = "") -> bool:
+        """The web process (or the one at ``base``) is alive."""
         try:
-            with urllib.request.urlopen(f"{self.base}/health/live", timeout=5) as answer:  # noqa: S310 - our own server
+            with urllib.request.urlopen(f"{base or self.base}/health/live", timeout=5) as answer:  # noqa: S310 - our own server
                 return bool(answer.status == 200)
         except OSError:
             return False

@@ -2,17 +2,20 @@
 
 A lock holds for one place only: other places, open sessions, tokens and passkeys go on, so nobody can lock an owner out or keep them from
 cancelling. A browser the user has signed in with before (its device cookie) is a place of its own and is not touched by the locks that strangers
-cause. Unknown addresses count like known ones. When Valkey is away tries are refused, as sign-in budgets are.
+cause. Unknown addresses count like known ones. When Valkey is away tries are refused, as sign-in budgets are; only the fallback app, which is
+there for such a day, counts them in its own process then, by the same bounds (``Counts``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 from django.conf import settings
 
+from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import record
 from brokerage.platform.problems import ApiProblem
@@ -26,6 +29,54 @@ PLACE_MAX = 10
 USER_MAX = 100
 #: The same for everybody from places that are not known devices.
 GLOBAL_MAX = 5_000
+
+
+@dataclass
+class Counts:
+    """Wrong tries counted in this process. The bound over all users ends the counting of new keys long before ``most`` of them live."""
+
+    most: int = 50_000
+    clock: Clock = SYSTEM_CLOCK
+    #: key -> [tries, end of their window in monotonic nanoseconds]
+    _kept: dict[str, list[int]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: str) -> tuple[int, int]:
+        """(tries, seconds until they are forgotten)."""
+        now = self.clock.monotonic_ns()
+        tries, end = self._kept.get(key, (0, 0))
+        return (tries, (end - now) // NS_PER_S) if end > now else (0, 0)
+
+    def add(self, key: str) -> int:
+        """Count one; the window begins with the first. ApiProblem 9013 when there is no room: locks are never dropped to make some."""
+        with self._lock:
+            now = self.clock.monotonic_ns()
+            held = self._kept.get(key)
+            if held is None or held[1] <= now:
+                if len(self._kept) >= self.most:
+                    self._kept = {name: row for name, row in self._kept.items() if row[1] > now}
+                if len(self._kept) >= self.most:
+                    raise _not_now()
+                held = self._kept[key] = [0, now + WINDOW_S * NS_PER_S]
+            held[0] += 1
+            return held[0]
+
+    def forget(self, key: str) -> None:
+        """After a right try."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        """Between tests."""
+        with self._lock:
+            self._kept.clear()
+
+
+here = Counts()
+
+
+def _not_now() -> ApiProblem:
+    return ApiProblem(RejectCode.OVERLOADED, "Sign-in is not possible at the moment.", retry_after=2)
 
 
 @dataclass(frozen=True)
@@ -54,7 +105,15 @@ def lockout_demand(*, email: str, place: Place, user_max: int = USER_MAX) -> Non
             pipe.ttl(key)
         found = pipe.execute()
     except redis.RedisError as error:
-        raise ApiProblem(RejectCode.OVERLOADED, "Sign-in is not possible at the moment.", retry_after=2) from error
+        if not settings.COUNT_HERE_WITHOUT_VALKEY:
+            raise _not_now() from error
+        found = [0] * 2 * len(keys)
+    if settings.COUNT_HERE_WITHOUT_VALKEY:
+        # Also with Valkey back: what was counted here while it was away still counts.
+        for number, (key, _) in enumerate(keys):
+            tries, seconds = here.get(key)
+            if tries > int(found[2 * number] or 0):
+                found[2 * number : 2 * number + 2] = [tries, seconds]
     for number, (_, most) in enumerate(keys):
         if int(found[2 * number] or 0) >= most * scale:
             wait = max(1, int(found[2 * number + 1]))
@@ -71,7 +130,9 @@ def lockout_fail(*, email: str, place: Place, user_id: Any = "") -> None:
             pipe.expire(key, WINDOW_S, nx=True)
         counts = pipe.execute()[::2]
     except redis.RedisError as error:
-        raise ApiProblem(RejectCode.OVERLOADED, "Sign-in is not possible at the moment.", retry_after=2) from error
+        if not settings.COUNT_HERE_WITHOUT_VALKEY:
+            raise _not_now() from error
+        counts = [here.add(key) for key, _ in keys]
     scale = max(1, int(settings.API_RATE_SCALE))
     # Only the lock of one's own place and user: that over all says nothing about anybody.
     for (key, most), count in list(zip(keys, counts, strict=True))[:2]:
@@ -88,6 +149,7 @@ def lockout_fail(*, email: str, place: Place, user_id: Any = "") -> None:
 
 def lockout_clear(*, email: str, place: Place) -> None:
     """Forget the wrong tries of one place after a right one. A lost answer leaves a count that dies by itself."""
+    here.forget(_keys(email, place)[0][0])
     try:
         get_valkey().delete(_keys(email, place)[0][0])
     except redis.RedisError:

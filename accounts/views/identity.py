@@ -6,6 +6,7 @@ Owns the pages and their words, which never tell whether an address is registere
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -39,6 +40,13 @@ DEMO_LOGINS = (
 )
 
 
+def password_user(request: HttpRequest, *, email: str, password: str) -> Any:
+    """Who has this address and password, None for nobody; behind the budgets of address and place (2013) and the lockout (2030)."""
+    throttle_demand("login_address", client_address(request))
+    throttle_demand("login", f"{identity_hash(email)}:{client_address(request)}")
+    return authenticate(request, username=email, password=password)
+
+
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
@@ -51,9 +59,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         email, password = form.cleaned_data["email"], form.cleaned_data["password"]
         try:
-            throttle_demand("login_address", client_address(request))
-            throttle_demand("login", f"{identity_hash(email)}:{client_address(request)}")
-            user = authenticate(request, username=email, password=password)
+            user = password_user(request, email=email, password=password)
             if user is not None and second_factor_enrolled(user.pk):
                 pending_begin(request, user)
                 return redirect(f"{reverse('second-step')}?{urlencode({'next': next_url(request)})}")

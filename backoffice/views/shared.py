@@ -23,6 +23,7 @@ def staff_context(request: HttpRequest, tab: str) -> dict[str, Any]:
         "may_clients": user.has_perm("backoffice.view_clients"),
         "may_approvals": user.has_perm("backoffice.view_approval"),
         "may_funding": user.has_perm("accounts.view_withdrawal"),
+        "may_requests": user.has_perm("trading.view_fallbackrequest"),
         "may_review": user.has_perm("backoffice.review_access"),
         "may_emergency": user.has_perm("backoffice.break_glass"),
         "may_ask_role": user.has_perm("backoffice.request_role"),

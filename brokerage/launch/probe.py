@@ -37,13 +37,15 @@ def _engine(config: Config) -> str:
     return f"at command {status.cmd_seq}"
 
 
-def web_live(config: Config, timeout_s: float) -> int:
-    """What the web process answers when it is asked whether it lives; UnwellError when it answers nothing."""
+def web_live(config: Config, timeout_s: float, name: str = "web") -> int:
+    """What ``web`` or ``web-fallback`` answers when it is asked whether it lives; UnwellError when it answers nothing."""
+    fallback = name == "web-fallback"
     host = "127.0.0.1" if config.host in {"0.0.0.0", "::"} else config.host  # noqa: S104 - compared, not bound
     # As the proxy would ask: by a name of ours, over TLS.
-    name = urlsplit(config.base_url).netloc
+    known_as = urlsplit(config.fallback_url if fallback else config.base_url).netloc
+    port = config.fallback_port if fallback else config.port
     request = urllib.request.Request(
-        f"http://{host}:{config.port}/health/live", headers={"Host": name, "X-Forwarded-Proto": "https"}
+        f"http://{host}:{port}/health/live", headers={"Host": known_as, "X-Forwarded-Proto": "https"}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -53,8 +55,8 @@ def web_live(config: Config, timeout_s: float) -> int:
         raise UnwellError(str(error)) from error
 
 
-def _web(config: Config) -> str:
-    return f"HTTP {web_live(config, TIMEOUT_S)}"
+def _web(config: Config, name: str = "web") -> str:
+    return f"HTTP {web_live(config, TIMEOUT_S, name)}"
 
 
 def _beat(config: Config, name: str) -> str:
@@ -87,6 +89,7 @@ def _worker(config: Config) -> str:
 PROBES: dict[str, Callable[[Config], str]] = {
     "engine": _engine,
     "web": _web,
+    "web-fallback": lambda config: _web(config, "web-fallback"),
     "worker": _worker,
     **{name: lambda config, name=name: _beat(config, name) for name in ("projector", "marketdata", "runners")},  # type: ignore[misc]
 }

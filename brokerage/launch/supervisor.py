@@ -142,17 +142,17 @@ class Supervisor:
                         os.kill(pid, signal.SIGKILL)
 
     def _check_port(self) -> None:
-        if not any(child.process.name == "web" for child in self.children):
-            return
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.config.host, self.config.port))
-            except OSError as error:
-                raise LaunchError(
-                    f"Port {self.config.port} on {self.config.host} cannot be used ({error.strerror}): "
-                    f"free it, or choose another with PORT, for example `make run PORT={self.config.port + 1}`."
-                ) from None
+        wanted = {"web": ("PORT", self.config.port), "web-fallback": ("FALLBACK_PORT", self.config.fallback_port)}
+        for variable, port in [wanted[child.process.name] for child in self.children if child.process.name in wanted]:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((self.config.host, port))
+                except OSError as error:
+                    raise LaunchError(
+                        f"Port {port} on {self.config.host} cannot be used ({error.strerror}): "
+                        f"free it, or choose another with {variable}, for example `make run {variable}={port + 1}`."
+                    ) from None
 
     # ---- servers and data -------------------------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class Supervisor:
         if child.process.ready == "file":
             return (self.config.run_dir / f"{child.process.name}.ready").exists()
         try:
-            return web_live(self.config, timeout_s=2.0) == 200
+            return web_live(self.config, 2.0, child.process.name) == 200
         except UnwellError:
             return False
 
@@ -360,6 +360,7 @@ class Supervisor:
             f"  API        {base}/api/docs",
             f"  Desk       {base}/desk (staff)",
             f"  Admin      {base}/{self.config.admin_path}/",
+            f"  Fallback   {self.config.fallback_url}/ (needs PostgreSQL only)",
         ]
         if self.config.demo:
             lines += [

@@ -12,4 +12,5 @@ class PlatformConfig(AppConfig):
 
     def ready(self) -> None:
         """Make our Celery application the current one in every process: else jobs go to a broker nobody runs."""
-        import brokerage.celery  # noqa: F401
+        import brokerage.celery
+        import brokerage.platform.handlers  # noqa: F401

@@ -22,13 +22,25 @@ from django.http import HttpRequest, HttpResponse
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.audit import Actor, actor_of, record
 from brokerage.platform.policy import ROUTES
+from brokerage.platform.policy_fallback import FALLBACK
 from brokerage.platform.policy_rules import NOTHING, method_of
 from brokerage.platform.throttling import client_address, throttle_hit
 
 log = logging.getLogger("security.access")
 #: What these refuse is a wrong password, code or link, and recorded as such where it is found out.
 SIGN_INS = frozenset(
-    {"signin", "signup", "second-step", "passkey-use", "passkey-use-options", "step-up", "api-token", "api-register"}
+    {
+        "signin",
+        "signup",
+        "second-step",
+        "passkey-use",
+        "passkey-use-options",
+        "step-up",
+        "api-token",
+        "api-register",
+        "fallback-signin",
+        "fallback-second",
+    }
 )
 #: Refusals of one actor that may be counted in one minute, over all routes: beyond it only the log tells.
 ACTS_PER_MINUTE = 30
@@ -74,7 +86,7 @@ def _code_of(request: HttpRequest, response: HttpResponse) -> int:
     if response.status_code == 302 and not signed_in:
         return int(RejectCode.NOT_AUTHENTICATED) if response["Location"].startswith(f"{settings.LOGIN_URL}?") else 0
     if response.status_code == 404 and signed_in:
-        rule = ROUTES.get(name, {}).get(method_of(request.method or ""))
+        rule = (ROUTES.get(name) or FALLBACK.get(name, {})).get(method_of(request.method or ""))
         return int(RejectCode.NOT_FOUND) if rule is not None and rule.of != NOTHING else 0
     return 0
 

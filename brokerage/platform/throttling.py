@@ -2,7 +2,8 @@
 
 Owns the table of budgets and the RateLimit-* headers. When Valkey is away: sign-in and registration are refused (an
 attacker must not gain from an outage), so are withdrawals; everything else goes on with a budget counted in this process, so that nobody
-is kept from cancelling. Leaves limits of sockets to the consumers and of orders' size to the core.
+is kept from cancelling. The fallback app, one process made for such a day, counts sign-ins in itself too (``COUNT_HERE_WITHOUT_VALKEY``).
+Leaves limits of sockets to the consumers and of orders' size to the core.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def throttle_hit(scope: str, identity: str) -> Standing:
             _pause_until_ns = SYSTEM_CLOCK.monotonic_ns() + PAUSE_NS
             log.warning("Valkey is away, budgets are counted in this process: %s", error)
     if used is None:
-        if budget.fail_closed:
+        if budget.fail_closed and not settings.COUNT_HERE_WITHOUT_VALKEY:
             raise ApiProblem(RejectCode.OVERLOADED, "Sign-in is not possible at the moment.", retry_after=2)
         used = _count_local(key)
     return Standing(limit, used, max(1, budget.window_s - into_s - (1 if rest_ns else 0)))

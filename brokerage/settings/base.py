@@ -280,6 +280,10 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+#: The fallback app counts tries at passwords in its own process while Valkey is away; the others refuse (brokerage/platform/throttling.py).
+COUNT_HERE_WITHOUT_VALKEY = False
+#: Jobs are handed to the outbox instead of the queue (brokerage/platform/jobs.py).
+JOBS_BY_OUTBOX = False
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

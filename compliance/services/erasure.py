@@ -41,6 +41,7 @@ from brokerage.platform.models import AuditPending
 from compliance.audit.recorder import Recorder
 from compliance.models import ClientEnd, KycCase, KycProposal, KycTransition, ScreeningHit
 from compliance.services.documents import vault_path
+from trading.models import FallbackRequest
 
 #: What hangs on a user and goes with them; ``user`` is its column.
 OWN_ROWS = (
@@ -94,6 +95,7 @@ def client_erase(*, user_id: UUID, now: datetime, ended_by: datetime) -> bool:
         Invitation.objects.filter(invited_by=user).delete()
         # Where money went is in the books without names (its key goes); what staff wrote to the client about it goes.
         Withdrawal.objects.filter(account__owner=user).update(reason="")
+        FallbackRequest.objects.filter(account__owner=user).update(message="")
         # An entity's legal name is no person's.
         TradingAccount.objects.filter(owner=user).exclude(kind=TradingAccount.Kind.ENTITY).update(name="")
         User.objects.filter(pk=user.pk).update(

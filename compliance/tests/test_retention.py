@@ -367,7 +367,7 @@ def test_erasing_knows_every_table_that_hangs_on_a_user() -> None:
         "accounts.AccountLimits", "accounts.DisclosureAcceptance", "accounts.TradingAccount", "accounts.TradingAccountMember", "accounts.Invitation",
         "accounts.User_groups", "accounts.User_user_permissions", "admin.LogEntry", "guardian.UserObjectPermission", "account.EmailAddress",
         "socialaccount.SocialAccount", "compliance.KycCase", "compliance.KycProposal", "compliance.ScreeningHit", "compliance.GoodGuy",
-        "accounts.Beneficiary", "accounts.Withdrawal",
+        "accounts.Beneficiary", "accounts.Withdrawal", "trading.FallbackRequest",
         "compliance.ClientEnd", "backoffice.Approval", "backoffice.RoleGrant", "backoffice.BreakGlass", "backoffice.ViewAs",
     }  # fmt: skip
     erased = {model._meta.label for model in erasure.OWN_ROWS}

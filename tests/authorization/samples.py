@@ -67,14 +67,14 @@ THINGS = {
     "order_id": "order_id", "client_order_id": "client_order_id", "session_id": "session_id", "family_id": "family_id",
     "export_id": "export_id", "uid": "passkey", "member_id": "member_id", "invitation_id": "invitation_id", "case_id": "case_id",
     "hit_id": "hit_id", "proposal_id": "proposal_id", "approval_id": "approval_id", "user_id": "user_id",
-    "withdrawal_id": "withdrawal_id", "beneficiary_id": "beneficiary_id", "device_id": "device_id",
+    "withdrawal_id": "withdrawal_id", "beneficiary_id": "beneficiary_id", "device_id": "device_id", "request_id": "request_id",
 }  # fmt: skip
 #: Which thing a token in an address stands for.
 TOKENS = {"invitation": "invitation", "kyc-document": "document"}
 #: Ids of nothing that look like ids.
 NOTHING_LIKE_IT: dict[str, Any] = {
     "order_id": "7ZZZZ", "client_order_id": "nothing", "approval_id": "0" * 26, "proposal_id": 2_000_000_000, "withdrawal_id": "0" * 26,
-    "beneficiary_id": "0" * 26,
+    "beneficiary_id": "0" * 26, "request_id": 987_654_321,
 }  # fmt: skip
 
 
@@ -103,6 +103,8 @@ def _value(name: str, route: str, world: World, target: str, account: str) -> An
         return world.things["rows"].get(label, 0)
     if route == "api-key" and name == "id":
         return world.things["key_id"] if target == "theirs" else nobody()
+    if name == "request_id" and target == "unassigned":
+        return world.things["unassigned_request"]
     if name in THINGS:
         if target == "theirs":
             return world.things[THINGS[name]]

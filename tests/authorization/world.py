@@ -53,7 +53,7 @@ from marketdata.services.seed import reference_seed
 from risk.models import Position
 from tests.conftest_engine import forget_caches
 from tests.payouts import destination
-from trading.models import Execution, Order
+from trading.models import Execution, FallbackRequest, Order
 from trading.selectors.shapes import order_public_id
 
 #: Marks everything that is the first client's own, so that one word finds it in a body.
@@ -263,6 +263,7 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         id="0" * 25 + "1", account=theirs, beneficiary=saved, requested_by=anna, asset="USD", amount=5_000_000, status="held", hold_id=1,
         created_at=now, created_ns=10**18,
     )  # fmt: skip
+    asked = _asked(theirs, anna, "1")
     passkey = Passkey.objects.create(
         user=anna, name="key", confirmed=False, credential_id=b"c", public_key=b"k", rp_id="testserver", created_at=now
     )
@@ -291,6 +292,8 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         "withdrawal_id": payout.pk,
         "beneficiary_id": saved.pk,
         "user_id": str(people["support"].pk),
+        "request_id": asked.pk,
+        "unassigned_request": _asked(actors["stranger"].account, actors["stranger"].user, "2").pk,
         "unassigned": actors["stranger"].account.number,  # type: ignore[union-attr]
         "rows": {
             "accounts.balance": balance.pk, "accounts.ledgerentry": entry.pk, "accounts.tradingaccount": theirs.pk,
@@ -300,6 +303,13 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
             "trading.execution": fill.pk,
         },
     }  # fmt: skip
+
+
+def _asked(account: Any, user: Any, number: str) -> FallbackRequest:
+    """A request to the desk."""
+    return FallbackRequest.objects.create(
+        account=account, requested_by=user, key=number, uid=number * 26, kind="close", core_instrument=1, side=2, qty=1, created_at=utc_now(),
+    )  # fmt: skip
 
 
 def _family_of(pair: dict[str, Any]) -> Any:

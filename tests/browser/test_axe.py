@@ -41,6 +41,8 @@ from tests.browser.conftest import DESK, PHONE, WAIT_MS, Site
 from tests.browser.test_pages import AXE, too_wide
 from tests.conftest_engine import Trader
 from tests.payouts import OTHER_IBAN, destination, payee
+from trading.models import FallbackRequest
+from trading.selectors.orders import order_number
 
 LOOKS = [(scheme, size["width"]) for scheme in ("light", "dark") for size in (DESK, PHONE)]
 
@@ -60,7 +62,7 @@ FORMS = {
     "desk-password-link",
     "desk-emergency", "desk-role-end", "confirm-send", "email-old", "email-new",
     "mobile-notices", "mobile-remove", "push-device-remove",
-    "entity-submit", "entity-appeal", "withdrawal-cancel", "beneficiary-remove", "desk-withdrawal-act",
+    "entity-submit", "entity-appeal", "withdrawal-cancel", "beneficiary-remove", "desk-withdrawal-act", "desk-request-act",
 }  # fmt: skip
 #: What is not ours to mend, by page and rule. Everything else of the administration and of the API documentation counts.
 THIRD_PARTY = {
@@ -138,6 +140,11 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     payer = payee(site.platform)
     payout = payer.held("250")
     destination(payer.trader.user, payer.number, OTHER_IBAN, old=False)
+    # Claimed by whoever looks, so that every form of the page is there.
+    wanted = FallbackRequest.objects.create(
+        account=client.account, requested_by=user, key="k", uid="0" * 26, kind="cancel", order_id=order_number(order), core_instrument=1,
+        side=2, qty=125, state="claimed", claimed_by=chief, claimed_at=utc_now(), created_at=utc_now(),
+    )  # fmt: skip
     recover, confirm, freeze = (
         mail_token_make(user=user, purpose=one) for one in ("recover", "confirm_email", "freeze")
     )
@@ -189,6 +196,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     ]
     office += [
         ("desk-funding", "/desk/funding"), ("desk-funding", "/desk/funding?queue=paid"), ("desk-withdrawal", f"/desk/funding/{payout.pk}"),
+        ("desk-requests", "/desk/requests"), ("desk-requests", "/desk/requests?queue=over"), ("desk-request", f"/desk/requests/{wanted.pk}"),
     ]  # fmt: skip
     admin = [("admin:index", "/admin/")] + [
         ("admin:" + (row.name or ""), f"/{path}")

@@ -20,7 +20,7 @@ UNITS = ROOT / "deploy" / "systemd"
 
 
 def test_the_target_starts_every_process_but_the_demo() -> None:
-    wanted = set(re.findall(r"brokerage@([a-z]+)\.service", (UNITS / "brokerage.target").read_text()))
+    wanted = set(re.findall(r"brokerage@([a-z-]+)\.service", (UNITS / "brokerage.target").read_text()))
     assert wanted == {process.name for process in process_table(replace(load_config({}), demo=False))}
 
 

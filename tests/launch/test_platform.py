@@ -22,7 +22,7 @@ from brokerage.launch.account import is_alive
 from tests.live_platform import ROOT, LivePlatform
 from trading.engine import wire
 
-NAMES = ("engine", "projector", "marketdata", "runners", "web", "demo", "kyc-sandbox", "worker")
+NAMES = ("engine", "projector", "marketdata", "runners", "web", "web-fallback", "demo", "kyc-sandbox", "worker")
 
 
 def wait_for(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
@@ -39,8 +39,8 @@ def table(platform: LivePlatform) -> dict[str, int]:
 def ready(platform: LivePlatform, name: str) -> bool:
     """The process of the table is up and has itself said that it is ready."""
     pid = table(platform).get(name, 0)
-    if name == "web":
-        return is_alive(pid) and platform.answers()
+    if name in {"web", "web-fallback"}:
+        return is_alive(pid) and platform.answers(platform.base if name == "web" else platform.fallback)
     try:
         return is_alive(pid) and int((platform.var / "run" / f"{name}.ready").read_text()) == pid
     except (OSError, ValueError):

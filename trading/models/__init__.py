@@ -1,7 +1,8 @@
 """Models of trading."""
 
 from trading.models.executions import Execution
+from trading.models.fallback import FallbackRequest
 from trading.models.orders import Order, OrderEvent
 from trading.models.projection import ProjectedListing, ProjectionState
 
-__all__ = ["Execution", "Order", "OrderEvent", "ProjectedListing", "ProjectionState"]
+__all__ = ["Execution", "FallbackRequest", "Order", "OrderEvent", "ProjectedListing", "ProjectionState"]

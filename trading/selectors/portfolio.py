@@ -7,6 +7,7 @@ Leaves JSON to ``shapes.py`` and quotes to marketdata.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -77,9 +78,14 @@ def holding_symbols(currency: str) -> dict[str, str]:
     return {code: item.symbol for code, item in holding_instruments(currency).items()}
 
 
-def position_list_for(core_account: int, *, core_instrument: int | None = None) -> list[PositionView]:
+def position_list_for(
+    core_account: int,
+    *,
+    core_instrument: int | None = None,
+    quotes_of: Callable[[list[str]], dict[str, dict[str, Any]]] | None = None,
+) -> list[PositionView]:
     """Positions that are open or have made or lost something; margin instruments with open orders only are not
-    positions.
+    positions. ``quotes_of`` brings prices from elsewhere than the live quotes.
     """
     rows = Position.objects.filter(core_account=core_account)
     if core_instrument is not None:
@@ -95,7 +101,7 @@ def position_list_for(core_account: int, *, core_instrument: int | None = None) 
         open_orders = Order.objects.filter(core_account=core_account, ord_status__in=(0, 1), core_instrument__in=margin)
         for number, side, price, leaves in open_orders.values_list("core_instrument", "side", "price", "leaves_qty"):
             orders[number].append((side, price, leaves))
-    quotes = quotes_get([instrument.symbol for _, instrument in found]) if found else {}
+    quotes = (quotes_of or quotes_get)([instrument.symbol for _, instrument in found]) if found else {}
     return [
         PositionView(
             row=row,

@@ -60,6 +60,7 @@ from trading.services.order_entry import (
 
 __all__ = [
     "SOURCE_API",
+    "SOURCE_DESK",
     "SOURCE_PORTAL",
     "PreviewAnswer",
     "order_cancel",
@@ -71,6 +72,8 @@ __all__ = [
 
 SOURCE_API = 1
 SOURCE_PORTAL = 2
+#: Placed by the desk at a client's request.
+SOURCE_DESK = 3
 
 #: A mass cancel is repeated while the engine says there is more; the open-order cap makes this plenty.
 MASS_ROUNDS_MAX = 64
