@@ -27,6 +27,7 @@ from brokerage.config import get_config
 from trading.engine import wire
 
 LIST = "services.json"
+NOTHING: frozenset[int] = frozenset()
 READS = frozenset({wire.QUERY})
 TRADES = frozenset({wire.QUERY, wire.SUBMIT})
 FOLLOWS = frozenset({wire.QUERY, wire.SUBSCRIBE})
@@ -37,6 +38,8 @@ RIGHTS: dict[str, frozenset[int]] = {
     "marketdata": FOLLOWS,
     "runners": TRADES,
     "web": TRADES,
+    "web-fallback": NOTHING,  # it must do without the engine
+    "fix": TRADES,
     "worker": TRADES,
     "demo": TRADES,
     "console": TRADES | FOLLOWS,  # commands that people run

@@ -77,15 +77,21 @@ def greeted(engine: EngineProcess, hello: bytes) -> socket.socket:
 
 @pytest.mark.parametrize("name", sorted(RIGHTS))
 def test_a_service_may_do_what_it_is_for_and_nothing_else(engine: EngineProcess, become: Become, name: str) -> None:
+    watching = engine.client()
+    before = watching.status().cmd_seq
     become(name)
     with EngineClient(engine.socket, pool_size=1) as client:
-        before = client.status().cmd_seq
         if wire.SUBMIT in RIGHTS[name]:
             assert isinstance(client.submit(ORDER), Accepted)
         else:
             # Cut before the answer: the client cannot know, the engine has done nothing.
             assert type(client.submit(ORDER)).__name__ == "Unknown"
-        assert client.status().cmd_seq == before + (wire.SUBMIT in RIGHTS[name])
+    assert watching.status().cmd_seq == before + (wire.SUBMIT in RIGHTS[name])
+    asking = greeted(
+        engine, wire.client_hello(services.own_proof()) + wire.frame(wire.QUERY, 1, wire.query(wire.Q_STATUS))
+    )
+    asking.shutdown(socket.SHUT_WR)
+    assert (f"{name} may not ask" in last_words(asking)) == (wire.QUERY not in RIGHTS[name])
     sock = greeted(engine, wire.client_hello(services.own_proof()))
     sock.sendall(wire.frame(wire.SUBSCRIBE, 0, wire.SUBSCRIBE_BODY.pack(1)))
     if wire.SUBSCRIBE in RIGHTS[name]:
