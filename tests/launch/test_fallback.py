@@ -169,3 +169,47 @@ def test_the_portals_password_opens_the_fallback_when_all_else_is_dead(platform:
         ]
         >= 1
     )
+
+
+@pytest.mark.slow
+def test_the_desk_works_the_queue_off_when_the_platform_is_back(platform: LivePlatform) -> None:
+    # given: the requests of the test before, and the platform started again on what the kill left
+    order_id, core = rows(
+        platform, "SELECT order_id, core_instrument FROM trading_fallbackrequest WHERE kind = 'cancel'"
+    )[0]
+    net = rows(platform, f"SELECT net FROM risk_position p JOIN accounts_tradingaccount a USING (core_account) JOIN accounts_user u ON u.id = a.owner_id "
+               f"WHERE u.email = '{EMAIL}' AND core_instrument = {core}")[0][0]  # fmt: skip
+    platform.__enter__()
+    # when
+    desk = Browser(platform.base)
+    assert desk.sign_in("dealer@demo.test", "demo-Pass-2026")
+    desk.get("/desk/requests")
+    numbers = re.findall(r"/desk/requests/(\d+)", desk.text)
+    assert len(numbers) == 2, desk.text[:2000]
+    for number in numbers:
+        desk.get(f"/desk/requests/{number}")
+        desk.post(f"/desk/requests/{number}/act", act="claim")
+        desk.post(f"/desk/requests/{number}/act", act="execute")
+        assert "Done" in desk.text, desk.text
+    # then
+    assert rows(platform, "SELECT DISTINCT state FROM trading_fallbackrequest") == [("done",)]
+    left = f"SELECT net FROM risk_position p JOIN accounts_tradingaccount a USING (core_account) JOIN accounts_user u ON u.id = a.owner_id WHERE u.email = '{EMAIL}' AND core_instrument = {core}"
+    wait_for(
+        lambda: rows(platform, f"SELECT ord_status FROM trading_order WHERE order_id = {order_id}") == [(4,)],
+        "the order is cancelled",
+    )
+    wait_for(lambda: rows(platform, left)[0][0] == net - 200, "0.2 are sold")
+    client = Browser(platform.fallback)
+    assert client.sign_in(EMAIL, NEW)
+    client.get("/requests")
+    assert "Closed 0.200 of 0.200 ETH-USD" in client.text
+    # What waited for a queue was handed to it.
+    wait_for(
+        lambda: (
+            rows(
+                platform, "SELECT count(*) FROM platform_outboxevent WHERE topic = 'job.due' AND published_at IS NULL"
+            )[0][0]
+            == 0
+        ),
+        "jobs are handed on",
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, Clock, rfc3339
@@ -62,6 +62,18 @@ def closable(core_account: int, instrument: InstrumentRef) -> tuple[int, int]:
     if not net or (instrument.spot and net < 0):
         return 0, 0
     return abs(net), int(Side.SELL if net > 0 else Side.BUY)
+
+
+def closable_left(account_id: Any, core_account: int, instrument: InstrumentRef) -> tuple[int, int]:
+    """``closable`` less what open requests ask to close already."""
+    there, side = closable(core_account, instrument)
+    waiting = FallbackRequest.objects.filter(
+        account_id=account_id,
+        kind="close",
+        core_instrument=instrument.core_instrument,
+        state__in=FallbackRequest.OPEN,
+    ).aggregate(lots=Sum("qty"))["lots"]
+    return max(0, there - (waiting or 0)), side
 
 
 class _StoredPrices:

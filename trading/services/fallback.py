@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Sum
 
 from accounts.models import TradingAccount, User
 from accounts.selectors.access import AccountRef, account_for_user
@@ -26,7 +25,7 @@ from brokerage.kernel.units import from_units
 from brokerage.platform.audit import record
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_core
 from trading.models import FallbackRequest, Order
-from trading.selectors.fallback import closable, status_word
+from trading.selectors.fallback import closable, closable_left, status_word
 from trading.selectors.orders import OPEN, order_get
 from trading.selectors.shapes import average_text, order_public_id
 from trading.services.order_answer import OrderAnswer, Row
@@ -80,11 +79,7 @@ def request_close(
         known = _known(account, key, kind=FallbackRequest.Kind.CLOSE, core_instrument=number, qty=lots)
         if known is not None:
             return known
-        there, side = closable(account.core_account, instrument)
-        waiting = FallbackRequest.objects.filter(
-            account_id=account.id, kind="close", core_instrument=number, state__in=FallbackRequest.OPEN
-        ).aggregate(lots=Sum("qty"))["lots"]
-        free = max(0, there - (waiting or 0))
+        free, side = closable_left(account.id, account.core_account, instrument)
         if lots > free:
             raise RejectedError(
                 RejectCode.NOTHING_TO_ASK, needed=instrument.qty(lots), available=instrument.qty(free), field="qty"

@@ -23,14 +23,22 @@ from brokerage.kernel.clock import datetime_from_ns
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode, reject_row
+from brokerage.kernel.terms import Side
 from brokerage.kernel.units import parse_decimal
 from brokerage.platform.portal_watch import watch
 from brokerage.platform.problems import refusal_text
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
-from marketdata.selectors.instruments import instrument_by_symbol
+from marketdata.selectors.instruments import InstrumentRef, instrument_by_symbol
 from trading.models import FallbackRequest
-from trading.selectors.fallback import PAGE_ROWS, closable, fallback_state, request_json, request_list_for
+from trading.selectors.fallback import (
+    PAGE_ROWS,
+    closable,
+    closable_left,
+    fallback_state,
+    request_json,
+    request_list_for,
+)
 from trading.selectors.orders import order_get, order_number
 from trading.selectors.shapes import order_json
 from trading.services.fallback import request_cancel, request_close, request_withdraw
@@ -149,14 +157,13 @@ def close(request: HttpRequest, symbol: str) -> HttpResponse:
     if instrument is None:
         raise Http404
     lots, side = closable(account.core_account, instrument)
+    left, _ = closable_left(account.id, account.core_account, instrument)
     if not lots and request.method != "POST":
         raise Http404
-    form = CloseForm(request.POST or None, initial={"key": ulid_new(), "qty": instrument.qty(lots)})
+    form = CloseForm(request.POST or None, initial={"key": ulid_new(), "qty": instrument.qty(left)})
     context = {
         "title": f"Request to close {instrument.symbol}",
-        "text": f"The position is {'long' if side == 2 else 'short'} {instrument.qty(lots)}."
-        if lots
-        else "There is no position any more.",
+        "text": _position_text(instrument, lots, left, side),
         "button": "Send the request",
     }
 
@@ -171,6 +178,13 @@ def close(request: HttpRequest, symbol: str) -> HttpResponse:
         )
 
     return _asked(request, account, form, context, ask)
+
+
+def _position_text(instrument: InstrumentRef, lots: int, left: int, side: int) -> str:
+    if not lots:
+        return "There is no position any more."
+    text = f"The position is {'long' if side == Side.SELL else 'short'} {instrument.qty(lots)}."
+    return text if left == lots else f"{text} Requests for {instrument.qty(lots - left)} of it are with the desk."
 
 
 def _asked(request: HttpRequest, account: AccountRef, form: AskForm, context: dict[str, Any], ask: Any) -> HttpResponse:
