@@ -302,7 +302,6 @@ class AuthorityReportForm(PortalForm):
     first = forms.DateField(label="First day (UTC)", widget=forms.DateInput(attrs={"type": "date"}))
     last = forms.DateField(label="Last day (UTC)", widget=forms.DateInput(attrs={"type": "date"}))
     references = forms.CharField(
-        required=False, max_length=1_200, label="Take back (optional)",
-        help_text="RTS 22 only: transaction references of these days, with commas.",
+        required=False, max_length=1_200, label="RTS 22 references to take back (optional)",
         widget=forms.TextInput(attrs={"class": "input mono", "autocomplete": "off", "spellcheck": "false"}),
     )  # fmt: skip

@@ -50,7 +50,7 @@ REASONS = MappingProxyType({row.code: row for row in _ROWS})
 #: Why something need not be reported.
 NOT_REPORTABLE = MappingProxyType(
     {
-        "house": "Of the house or the demo market: nobody's order but the firm's own",
+        "house": "Of the house or the demo market, no client's",
         "jurisdiction": "The client's jurisdiction does not ask for this report",
         "instrument": "The instrument is none that this report is about",
         "refused": "The order was refused, or a change of it: nothing came into force",
