@@ -3,9 +3,20 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.api import audit, entities, onboarding, register, webhooks
+from compliance.api import audit, entities, onboarding, register, tax, webhooks
 
 urlpatterns = [
+    path("accounts/<str:number>/tax-documents", tax.TaxDocumentsView.as_view(), name="api-account-tax"),
+    path(
+        "accounts/<str:number>/tax-documents/<slug:code>/<int:year>.csv",
+        tax.TaxDocumentCsvView.as_view(),
+        name="api-account-tax-csv",
+    ),
+    path(
+        "accounts/<str:number>/tax-documents/<slug:code>/<int:year>.pdf",
+        tax.TaxDocumentPdfView.as_view(),
+        name="api-account-tax-pdf",
+    ),
     path("audit/checkpoint", audit.CheckpointView.as_view(), name="api-audit-checkpoint"),
     path("audit/consistency", audit.ConsistencyView.as_view(), name="api-audit-consistency"),
     path("audit/entries", audit.EntriesView.as_view(), name="api-audit-entries"),

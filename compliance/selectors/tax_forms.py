@@ -90,18 +90,19 @@ def _cell(cells: dict[str, str | None], column: Column) -> str:
     return num(text) if column.number else text
 
 
-def _table(sheet: Sheet) -> Table:
+def _blocks(sheet: Sheet) -> list[Text | Facts | Table]:
     shown = [column for column in sheet.columns if column.width]
-    rows = []
+    rows, notes = [], dict[str, int]()
     for cells in sheet.rows:
         line = [_cell(cells, column) for column in shown]
-        # What is said of a line stands under its first cell's row: paper has no room for a column of it.
+        # Paper has no room for a column of it: what is said of a line has a number, and stands below.
         if note := cells.get("note"):
             at = next((at for at, column in enumerate(shown) if column.name in {"rule", "matched"}), 0)
-            line[at] = f"{line[at]}\n{note}"
+            line[at] = f"{line[at]} [{notes.setdefault(note, len(notes) + 1)}]"
         rows.append(line)
     right = frozenset(at for at, column in enumerate(shown) if column.number)
-    return Table([column.label for column in shown], rows, [column.width for column in shown], right, sheet.nothing)
+    table = Table([column.label for column in shown], rows, [column.width for column in shown], right, sheet.nothing)
+    return [table, *(Text(f"[{number}] {note}", soft=True) for note, number in notes.items())]
 
 
 def tax_paper(document: TaxDocument, *, made_for: str) -> Document:
@@ -115,7 +116,7 @@ def tax_paper(document: TaxDocument, *, made_for: str) -> Document:
         datetime_from_ns(document.made_ns),
         [
             Section("What this is", [Facts(about(document))]),
-            *(Section(sheet.title, [_table(sheet)]) for sheet in sheets.every()),
+            *(Section(sheet.title, _blocks(sheet)) for sheet in sheets.every()),
             Section("What could not be worked out", gaps),
             Section("How to read it", [Text(text) for text in sheets.notes]),
         ],

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
+from django.http import HttpResponse
+
 from accounts.selectors.access import AccountRef
 from brokerage.kernel.clock import SYSTEM_CLOCK, Clock
 from brokerage.kernel.rejects import RejectCode
@@ -60,3 +62,10 @@ def tax_csv(*, account: AccountRef, code: str, year: int, clock: Clock = SYSTEM_
     content = b"".join(csv_lines(header, csv_rows(document), texts))
     _recorded(account, code, year, {"form": "csv", "sha256": hashlib.sha256(content).hexdigest()})
     return content
+
+
+def csv_answer(*, account: AccountRef, code: str, year: int) -> HttpResponse:
+    """The CSV file as a download."""
+    answer = HttpResponse(tax_csv(account=account, code=code, year=year), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{tax_name(account, code, year, "csv")}"'
+    return answer

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from compliance.tax.lots import SELL, ZERO, Match, Move, fifo
 from compliance.tax.pool import pool
-from compliance.tax.sheets import Column, Running, Sheet, Sheets, money, quantity, reasons
+from compliance.tax.sheets import Column, Sheet, Sheets, Summed, money, quantity, reasons
 from compliance.tax.years import TaxYear
 from marketdata.selectors.instruments import AssetRef
 from trading.selectors.statement_figures import DisagreementError
@@ -25,21 +25,23 @@ _BOXES = {
     (False, False, True): "A", (False, False, False): "B", (False, True, True): "D", (False, True, False): "E",
     (True, False, True): "G", (True, False, False): "H", (True, True, True): "J", (True, True, False): "K",
 }  # fmt: skip
+WASHED = "a wash sale before added to cost and holding period: the date acquired is moved back"
 _NO_TERM = {False: "X", True: "Y"}
 US_COLUMNS = (
     Column("box", "Box", 5),
-    Column("description", "Description", 18),
+    Column("description", "Description", 17),
     Column("date_acquired", "Acquired", 12),
     Column("date_sold", "Sold", 12),
-    Column("proceeds", "Proceeds", 13, number=True),
-    Column("basis", "Cost basis", 13, number=True),
-    Column("code", "Code", 5),
+    Column("proceeds", "Proceeds", 12, number=True),
+    Column("basis", "Cost basis", 12, number=True),
+    Column("code", "Code", 7),
     Column("adjustment", "Adjust.", 10, number=True),
     Column("gain", "Gain or loss", 12, number=True),
     Column("term", "Term", 0),
     Column("security", "Security", 0),
-    Column("rule", "Matched by", 14),
+    Column("rule", "Matched by", 16),
     Column("order", "Order", 0),
+    Column("days_added", "Days added", 0, number=True),
     Column("note", "Note", 0),
 )
 US_TOTALS = tuple(one for one in US_COLUMNS if one.name not in {"date_acquired", "date_sold", "code", "rule"})
@@ -60,7 +62,8 @@ UK_COLUMNS = (
 UK_TOTALS = (
     Column("what", "What", 60),
     Column("count", "Count", 15, number=True),
-    Column("gain", "GBP", 25, number=True),
+    Column("currency", "In", 10),
+    Column("amount", "Amount", 25, number=True),
 )
 
 
@@ -97,7 +100,7 @@ def us_sheets(year: TaxYear, traded: Sequence[Traded], *, digital: bool) -> Shee
     found.sort(key=lambda row: (row[0], row[3].sold, row[1].code))
     rows, totals = [], []
     for box in sorted({row[0] for row in found}):
-        proceeds, basis, adjusted, count = Running(), Running(), Running(), 0
+        proceeds, basis, adjusted, count = Summed(), Summed(), Summed(), 0
         for _, asset, security, match in (row for row in found if row[0] == box):
             rows.append(_us_row(box, asset, security, match, proceeds, basis, adjusted))
             count += 1
@@ -128,7 +131,7 @@ def _box(match: Match, digital: bool) -> str:
 
 
 def _us_row(
-    box: str, asset: AssetRef, security: str, match: Match, proceeds: Running, basis: Running, adjusted: Running
+    box: str, asset: AssetRef, security: str, match: Match, proceeds: Summed, basis: Summed, adjusted: Summed
 ) -> dict[str, str | None]:
     got, cost, put_off = proceeds.add(match.proceeds), basis.add(match.cost), adjusted.add(match.disallowed) or 0
     return {
@@ -145,10 +148,8 @@ def _us_row(
         "security": security or None,
         "rule": match.rule,
         "order": str(match.order) if match.order else None,
-        "note": "; ".join(
-            filter(None, [match.why, f"held {match.back} days longer through a wash sale" if match.back else ""])
-        )
-        or None,
+        "days_added": str(match.back) if match.back else None,
+        "note": match.why or (WASHED if match.back else None),
     }
 
 
@@ -192,7 +193,7 @@ def uk_sheets(year: TaxYear, traded: Sequence[Traded]) -> Sheets:
             if match.sold in year
         ]
     found.sort(key=lambda row: (row[2].sold, row[0].code))
-    proceeds, cost, other_proceeds, other_cost = Running(), Running(), Running(), Running()
+    proceeds, cost, other_proceeds, other_cost = Summed(), Summed(), Summed(), Summed()
     rows, sales = [], {}
     for asset, traded_in, match, other in found:
         got, paid = proceeds.add(match.proceeds), cost.add(match.cost)
@@ -211,28 +212,47 @@ def uk_sheets(year: TaxYear, traded: Sequence[Traded]) -> Sheets:
     nothing = "Nothing was sold in this year."
     sheet = Sheet("line", "Disposals and what they are matched to", UK_COLUMNS, rows, nothing)
     return Sheets(
-        Sheet("total", "Totals", UK_TOTALS, _uk_totals(results, proceeds, cost), nothing),
+        Sheet("total", "Totals", UK_TOTALS, _uk_totals(results, found, proceeds, cost), nothing),
         [sheet],
         gaps,
-        _UK_NOTES,
+        list(_UK_NOTES),
         len(rows),
     )
 
 
-def _uk_totals(results: list[int | None], proceeds: Running, cost: Running) -> list[dict[str, str | None]]:
+def _uk_totals(
+    results: list[int | None],
+    found: Sequence[tuple[AssetRef, str, Match, Match | None]],
+    proceeds: Summed,
+    cost: Summed,
+) -> list[dict[str, str | None]]:
     if not results:
         return []
     known = [one for one in results if one is not None]
-    unknown = len(results) - len(known)
-    rows: list[tuple[str, int, int | None]] = [
-        ("Disposals and their proceeds", len(results), proceeds.cents),
-        ("Allowable costs", len(results), cost.cents),
-        ("Gains", sum(one > 0 for one in known), sum(one for one in known if one > 0)),
-        ("Losses", sum(one < 0 for one in known), -sum(one for one in known if one < 0)),
+    gains, losses = [one for one in known if one > 0], [-one for one in known if one < 0]
+    rows: list[tuple[str, int, str, int | None]] = [
+        ("Disposals and their proceeds", len(results), "GBP", proceeds.cents),
+        ("Allowable costs", len(results), "GBP", cost.cents),
     ]
-    if unknown:
-        rows.append(("Disposals not worked out, in none of the gains and losses", unknown, None))
-    return [{"what": what, "count": str(count), "gain": money(amount)} for what, count, amount in rows]
+    if known:
+        rows += [("Gains", len(gains), "GBP", sum(gains)), ("Losses", len(losses), "GBP", sum(losses))]
+    if len(known) < len(results):
+        rows.append(("Disposals not worked out, in none of the gains and losses", len(results) - len(known), "", None))
+    for currency in sorted({traded_in for _, traded_in, _, other in found if other}):
+        got, paid, count = Summed(), Summed(), 0
+        for _, traded_in, _, other in found:
+            if other and traded_in == currency:
+                got.add(other.proceeds)
+                paid.add(other.cost)
+                count += 1
+        rows += [
+            ("Lines, their proceeds as traded", count, currency, got.cents),
+            ("Lines, their cost as traded", count, currency, paid.cents),
+        ]
+    return [
+        {"what": what, "count": str(count), "currency": currency or None, "amount": money(amount)}
+        for what, count, currency, amount in rows
+    ]
 
 
 _UK_NOTES = [
@@ -258,7 +278,7 @@ def margin_sheet(rows: Sequence[tuple[str, str, Fraction, Fraction]]) -> Sheet:
         found[1] += realised
         found[2] += fee
     shown = []
-    running = {name: Running() for name in ("realised", "fees")}
+    running = {name: Summed() for name in ("realised", "fees")}
     for (symbol, currency), (count, realised, fees) in sorted(sums.items()):
         gain, cost = running["realised"].add(realised) or 0, running["fees"].add(fees) or 0
         shown.append(

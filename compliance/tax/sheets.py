@@ -1,13 +1,13 @@
 """Tables of a tax document, the same for the page, the CSV file and paper; and how exact amounts are printed. Pure.
 
-Printed amounts are whole cents. In a column that is summed each row is what the exact sum, rounded half to even, grew by: so the rows add up to
-the total, and the total is the exact one rounded once. A row may so differ by a cent from its own rounding; nothing else is ever rounded.
+Printed amounts are whole cents: each row is its exact amount rounded half to even, a total is the sum of the rows as printed, so that anybody who
+adds them up finds it. Nothing is rounded before that, and no rounded amount is worked with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -80,10 +80,10 @@ def exact(amount: Fraction) -> str:
 
 
 @dataclass(slots=True)
-class Running:
+class Summed:
     """A column that is summed: ``add`` gives the cents to print for an amount. Unknown amounts are counted, not summed."""
 
-    total: Fraction = field(default_factory=Fraction)
+    total: int = 0
     unknown: int = 0
 
     def add(self, amount: Fraction | None) -> int | None:
@@ -91,14 +91,14 @@ class Running:
         if amount is None:
             self.unknown += 1
             return None
-        before = cents(self.total)
-        self.total += amount
-        return cents(self.total) - before
+        row = cents(amount)
+        self.total += row
+        return row
 
     @property
     def cents(self) -> int | None:
-        """The total; None where any part of it is not known."""
-        return None if self.unknown else cents(self.total)
+        """The total of the rows; None where any of them is not known."""
+        return None if self.unknown else self.total
 
 
 def reasons(whys: Iterable[str], what: str) -> Iterator[str]:
@@ -108,4 +108,4 @@ def reasons(whys: Iterable[str], what: str) -> Iterator[str]:
         if why:
             found[why] = found.get(why, 0) + 1
     for why, count in found.items():
-        yield f"{count} {what if count == 1 else f'{what}s'}: {why}."
+        yield f"{count} {what if count == 1 else f'{what}s'}, {why}."
