@@ -13,15 +13,16 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.models import LedgerEntry, User
+from accounts.models import LedgerEntry, TradingAccount, User
 from accounts.selectors.access import AccountRef
-from brokerage.kernel.clock import SYSTEM_CLOCK, Clock
+from brokerage.kernel.clock import SYSTEM_CLOCK, Clock, ns_from_datetime
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
 from compliance.selectors.tax_facts import Facts, facts_of, moves_of
 from compliance.tax.crypto import crypto_sheets
 from compliance.tax.gains import Traded, margin_sheet, uk_sheets, us_sheets
+from compliance.tax.lots import LINES_MAX, TooManyLinesError
 from compliance.tax.rates import Rates, rates_read
 from compliance.tax.sheets import Sheets
 from compliance.tax.years import SETTLES, Kind, TaxYear, kinds_for
@@ -72,7 +73,7 @@ def kinds_of(account: AccountRef) -> list[Kind]:
 
 def years_of(account: AccountRef, kind: Kind, clock: Clock = SYSTEM_CLOCK) -> list[TaxYear]:
     """The years of a document from the one the account was opened in, newest first."""
-    first = kind.year_of(kind.day(int(account.created_at.timestamp()) * 10**9)).number
+    first = kind.year_of(kind.day(ns_from_datetime(account.created_at))).number
     last = kind.year_of(kind.day(clock.now_ns())).number
     return [kind.year(number) for number in range(last, first - 1, -1)]
 
@@ -143,7 +144,15 @@ def tax_document_get(account: AccountRef, kind: Kind, year: TaxYear, *, clock: C
     with projection_snapshot(), refusing(account, Period(year.first, year.end, now_ns, False)):
         facts = facts_of(account, until, now_ns)
         owner = User.objects.filter(pk=account.owner_id).values_list("display_name", flat=True).first() or ""
-        sheets = _sheets(facts, kind, year, rates_read(settings.TAX_RATES_FILE))
+        try:
+            sheets = _sheets(facts, kind, year, rates_read(settings.TAX_RATES_FILE))
+        except TooManyLinesError as error:
+            raise ApiProblem(
+                RejectCode.VALUE_OUT_OF_RANGE, f"Sales of one asset come to more than {LINES_MAX} lines, with wash sales: not worked out.",
+                needed=str(LINES_MAX), field="year", next_step="Take the fills as CSV files, or ask support.",
+            ) from error  # fmt: skip
+    if account.kind == TradingAccount.Kind.ENTITY and kind.currency:
+        sheets.notes.append("The rules are those of persons; a company's differ in places.")
     name = account.rules.profile.name if account.rules else ""
     state = _state(kind, year, clock)
     return TaxDocument(account, account.name or owner, name, kind, year, state, now_ns, sheets)

@@ -5,10 +5,11 @@
 Wash sales (26 CFR 1.1091-1, securities only): losses in the order of disposition take replacement units in the order of acquisition, unit for
 unit, bought from 30 days before to 30 days after; the loss is added to what the replacement cost and its holding period goes with it (IRC
 1223(3)). A unit replaces once; units of the same purchase do not replace one another (Rev. Rul. 56-602); units sold earlier or in the same sale
-do not either; a gain stays a gain. What is not known is None with the reason in ``why``, and never guessed.
+do not either; a gain stays a gain. Units of one purchase that are held equally long share what is put off into them.
 
-Quantities are whole smallest units of the asset, money is a Fraction in one currency. Nothing is rounded here. The pool of the United Kingdom is
-in ``pool.py``; which day a fill belongs to and what its money is worth, in ``facts.py``.
+What is not known is None with the reason in ``why``, and never guessed. Quantities are whole smallest units of the asset, money is a Fraction in
+one currency. Nothing is rounded here but what a wash sale moves (to a trillionth of the currency; nothing is lost by it). The pool of the United
+Kingdom is in ``pool.py``; which day a fill belongs to and what its money is worth, in ``compliance/selectors/tax_facts.py``.
 """
 
 from __future__ import annotations
@@ -23,8 +24,18 @@ from fractions import Fraction
 BUY, SELL, IN, OUT = "buy", "sell", "in", "out"
 WINDOW = timedelta(days=30)
 ZERO = Fraction(0)
+FIRST, WASHED = "first in, first out", "first in, first out; wash sale"
+#: A loss is put off in whole units of this part of the currency, the nearest, and what is put off is in the replacement to the last of them. Without
+#: it a chain of wash sales would drag along fractions of hundreds of digits.
+PUT_OFF_UNITS = 10**12
+#: Lines of an asset. Losses put off again and again within days cut purchases into ever more lines; beyond this they are not worked out.
+LINES_MAX = 20_000
 NO_COST = "cost not known: it came without one"
 NO_PURCHASE = "cost not known: no purchase of it is recorded here"
+
+
+class TooManyLinesError(Exception):
+    """An asset's sales come to more than LINES_MAX lines with its wash sales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +138,17 @@ def joined(moves: Iterable[Move]) -> list[Move]:
 
 @dataclass(slots=True)
 class _Part:
-    """Units of a purchase that share one fate."""
+    """Units of a purchase that share one fate: each cost ``unit``, and ``extra`` of a loss that was put off."""
 
     qty: int
-    cost: Fraction | None
-    deferred: Fraction = ZERO
+    unit: Fraction | None
+    extra: Fraction = ZERO
     back: int = 0
 
     def split(self, qty: int) -> _Part:
-        """Take units off the front, with their share of everything."""
-        share = Fraction(qty, self.qty)
-        part = _Part(qty, None if self.cost is None else self.cost * share, self.deferred * share, self.back)
+        """Take units off the front."""
         self.qty -= qty
-        if self.cost is not None and part.cost is not None:
-            self.cost -= part.cost
-        self.deferred -= part.deferred
-        return part
+        return _Part(qty, self.unit, self.extra, self.back)
 
 
 @dataclass(slots=True)
@@ -155,6 +161,15 @@ class _Lot:
 
     def parts(self) -> list[_Part]:
         return [*self.replaced, *([self.rest] if self.rest.qty else [])]
+
+    def add(self, part: _Part) -> None:
+        """Units that replaced something. Shares of one purchase held equally long are not told apart: they share what was put off into them."""
+        last = self.replaced[-1] if self.replaced else None
+        if last is None or last.back != part.back:
+            self.replaced.append(part)
+            return
+        last.extra = (last.extra * last.qty + part.extra * part.qty) / (last.qty + part.qty)
+        last.qty += part.qty
 
     def take(self, qty: int) -> _Part | None:
         """At most so many units, of one part; None when there are none left."""
@@ -171,7 +186,11 @@ class _Fifo:
 
     def __init__(self, moves: list[Move], *, wash: bool) -> None:
         self.moves, self.wash = moves, wash
-        self.lots = [_Lot(one, _Part(one.qty, one.money)) for one in moves if one.kind in (BUY, IN)]
+        self.lots = [
+            _Lot(one, _Part(one.qty, None if one.money is None else one.money / one.qty))
+            for one in moves
+            if one.kind in (BUY, IN)
+        ]
         self.days = [lot.move.day for lot in self.lots]
         # next_free[i]: the first lot from i on that may still replace something; found by following it.
         self.next_free = list(range(len(self.lots) + 1))
@@ -190,9 +209,8 @@ class _Fifo:
 
     @staticmethod
     def left_of(lot: _Lot, part: _Part) -> Left:
-        return Left(
-            part.qty, lot.move.day if lot.move.kind == BUY else None, part.cost, part.deferred, part.back
-        )  # fmt: skip
+        cost = None if part.unit is None else part.unit * part.qty
+        return Left(part.qty, lot.move.day if lot.move.kind == BUY else None, cost, part.extra * part.qty, part.back)
 
     def leave(self, move: Move) -> None:
         """Take units off the oldest lots; all of a sale are taken before its losses look for what replaced them."""
@@ -215,22 +233,29 @@ class _Fifo:
                 self.out.append(self.left_of(lot, part) if lot else Left(part.qty, None, None))
 
     def sell(self, move: Move, lot: _Lot | None, part: _Part) -> None:
-        proceeds = None if move.money is None else move.money * Fraction(part.qty, move.qty)
+        proceeds = None if move.money is None else move.money * part.qty / move.qty
         bought = lot.move if lot and lot.move.kind == BUY else None
-        cost = None if part.cost is None or bought is None else part.cost + part.deferred
+        cost = None if part.unit is None or bought is None else (part.unit + part.extra) * part.qty
         why = move.why or (bought.why if bought else NO_COST if lot else NO_PURCHASE)
         match = Match(
-            part.qty, move.day, bought.day if bought else None, proceeds, cost, "first in, first out",
+            part.qty, move.day, bought.day if bought else None, proceeds, cost, FIRST,
             back=part.back, order=move.order, why="" if proceeds is not None and cost is not None else why,
         )  # fmt: skip
-        loss, put_off = -(match.gain or ZERO), 0
-        if self.wash and lot and bought and loss > 0:
-            put_off = self.replace(match, lot, loss / match.qty, (match.sold - bought.day).days + match.back)
-        if put_off:
-            share = Fraction(put_off, match.qty)
-            self.matches.append(_part_of(match, put_off, share, loss * share))
-        if put_off < match.qty:
-            self.matches.append(_part_of(match, match.qty - put_off, Fraction(match.qty - put_off, match.qty), ZERO))
+        if not (self.wash and lot and bought and proceeds is not None and cost is not None and proceeds < cost):
+            self.matches.append(match)
+            return
+        if len(self.matches) > LINES_MAX:
+            raise TooManyLinesError
+        count, put_off = self.replace(
+            match, lot, (cost - proceeds) / match.qty, (match.sold - bought.day).days + match.back
+        )
+        for qty, amount in ((count, put_off), (match.qty - count, ZERO)):
+            if qty:
+                share = Fraction(qty, match.qty)
+                rule = WASHED if amount else FIRST
+                self.matches.append(
+                    replace(match, qty=qty, proceeds=proceeds * share, cost=cost * share, disallowed=amount, rule=rule)
+                )
 
     def find(self, at: int) -> int:
         chain = self.next_free
@@ -239,9 +264,9 @@ class _Fifo:
             at = chain[at]
         return at
 
-    def replace(self, match: Match, sold_lot: _Lot, loss: Fraction, held: int) -> int:
-        """Move a loss, so much a unit, and the days these were held into the units that replaced them; how many did."""
-        wanted = match.qty
+    def replace(self, match: Match, sold_lot: _Lot, loss: Fraction, held: int) -> tuple[int, Fraction]:
+        """Move a loss, so much a unit, and the days these were held into the units that replaced them; (how many did, how much it is)."""
+        wanted, put_off = match.qty, ZERO
         at = self.find(bisect_left(self.days, match.sold - WINDOW))
         while wanted and at < len(self.lots) and self.days[at] <= match.sold + WINDOW:
             lot = self.lots[at]
@@ -250,21 +275,18 @@ class _Fifo:
                 self.next_free[at] = at + 1
             elif not (same or lot is sold_lot):
                 part = lot.rest.split(min(wanted, lot.rest.qty))
-                part.deferred, part.back = part.deferred + loss * part.qty, held
-                lot.replaced.append(part)
+                moved = Fraction(round(loss * part.qty * PUT_OFF_UNITS), PUT_OFF_UNITS)
                 wanted -= part.qty
+                part.extra, part.back = moved / part.qty, held
+                lot.add(part)
+                put_off += moved
                 continue
             at = self.find(at + 1)
-        return match.qty - wanted
-
-
-def _part_of(match: Match, qty: int, share: Fraction, disallowed: Fraction) -> Match:
-    proceeds = None if match.proceeds is None else match.proceeds * share
-    cost = None if match.cost is None else match.cost * share
-    rule = "first in, first out; wash sale" if disallowed else match.rule
-    return replace(match, qty=qty, proceeds=proceeds, cost=cost, disallowed=disallowed, rule=rule)
+        return match.qty - wanted, put_off
 
 
 def fifo(moves: Iterable[Move], *, wash: bool = False) -> Matched:
-    """Match the moves of one asset in one account, the oldest units first; with ``wash`` losses are put off where units were replaced."""
+    """Match the moves of one asset in one account, the oldest units first; with ``wash`` losses are put off where units were replaced, and
+    TooManyLinesError is raised where they are too many.
+    """
     return _Fifo(joined(moves), wash=wash).run()

@@ -5,7 +5,7 @@
     pool          then the pool, at its average cost (s.104)
 
 Units that came without a cost go into the pool and make its cost unknown until it is empty; units that leave in kind take their share of the cost
-along and are no sale. Owns the three rules. Leaves money and days to ``facts.py``.
+along and are no sale. Owns the three rules. Leaves money and days to ``compliance/selectors/tax_facts.py``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
+from brokerage.config import ConfigError
 from brokerage.kernel.clock import parse_day
+from brokerage.kernel.errors import NotANumberError
 from brokerage.kernel.units import parse_decimal
 
 COLUMNS = ("currency", "to", "first", "last", "units", "source")
@@ -68,11 +70,14 @@ def _row(row: dict[str, str], number: int) -> Rate:
 
 @lru_cache(maxsize=4)
 def rates_read(path: Path | None) -> Rates:
-    """The rates of a file, none without one; read once. ValueError for a file that is none."""
+    """The rates of a file, none without one; read once. ConfigError for a file that is none."""
     if path is None:
         return Rates()
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"the file of rates must have the columns {', '.join(COLUMNS)}")
-        return Rates(_row(row, number) for number, row in enumerate(reader, 2))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"the file of rates must have the columns {', '.join(COLUMNS)}")
+            return Rates(_row(row, number) for number, row in enumerate(reader, 2))
+    except (OSError, ValueError, NotANumberError) as error:
+        raise ConfigError(f"TAX_RATES_FILE={str(path)!r}: {error}") from error

@@ -16,6 +16,7 @@ from django.test import Client
 from accounts.models import LedgerEntry, User
 from accounts.selectors.access import accounts_forget
 from accounts.services.permissions import trading_permission_set
+from brokerage.config import ConfigError
 from brokerage.kernel.clock import ManualClock
 from brokerage.platform.models import AuditPending
 from brokerage.platform.reporting import text_uncell
@@ -165,11 +166,12 @@ def test_rates_that_are_none_are_refused(tmp_path: Path) -> None:
     head = ",".join(COLUMNS)
     for name, text in (
         ("columns", "a,b\n"), ("overlap", f"{head}\nUSD,GBP,2026-05-01,2026-05-31,1.25,x\nUSD,GBP,2026-05-31,2026-06-30,1.2,x\n"),
+        ("word", f"{head}\nUSD,GBP,2026-05-01,2026-05-31,a lot,x\n"), ("short", f"{head}\nUSD,GBP\n"),
         ("zero", f"{head}\nUSD,GBP,2026-05-01,2026-05-31,0,x\n"), ("source", f"{head}\nUSD,GBP,2026-05-01,2026-05-31,1.2,\n"),
     ):  # fmt: skip
         path = tmp_path / f"{name}.csv"
         path.write_text(text)
-        with pytest.raises(ValueError, match="rate"):
+        with pytest.raises(ConfigError, match="TAX_RATES_FILE"):
             rates_read(path)
 
 
