@@ -10,6 +10,7 @@ urlpatterns = [
     path("desk/clients/<str:number>", clients.client, name="desk-client"),
     path("desk/clients/<str:number>/statement.pdf", clients.client_statement, name="desk-client-statement"),
     path("desk/clients/<str:number>/password-link", clients.password_link, name="desk-password-link"),
+    path("desk/clients/<str:number>/tax/<slug:code>/<int:year>.<str:form>", clients.client_tax, name="desk-client-tax"),
     path("desk/clients/<str:number>/view-as", clients.view_as, name="desk-view-as"),
     re_path(
         r"^desk/clients/(?P<number>[A-Z0-9]{1,12})/requests/(?P<kind>money|account_state|account_limits|factor_reset)$",

@@ -83,6 +83,8 @@ class Config:
     #: Every user needs a second factor, not only staff.
     client_second_factor: bool
     oidc_file: Path | None
+    #: Exchange rates for tax documents (compliance/tax/rates.py); without it nothing is converted.
+    tax_rates_file: Path | None
     audit_dir: Path
     audit_copy_dir: Path | None
     #: How text and push messages leave (brokerage/platform/messaging.py); empty: not at all.
@@ -329,6 +331,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         client_second_factor=_flag(environ, "CLIENT_SECOND_FACTOR", not demo),
         staff_second_factor=_staff_second_factor(environ, demo=demo, env=env),
         # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
+        tax_rates_file=Path(rates).resolve() if (rates := _text(environ, "TAX_RATES_FILE", "")) else None,
         oidc_file=Path(oidc).resolve() if (oidc := _text(environ, "OIDC_FILE", "")) else None,
         # Signed checkpoints of the audit trail go to files here and, when given, to a second folder (another disk, a mounted store).
         audit_dir=Path(_text(environ, "AUDIT_DIR", str(var_dir / "audit" / "checkpoints"))).resolve(),

@@ -3,9 +3,10 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.views import audit, officers, onboarding, proof, register, reports
+from compliance.views import audit, officers, onboarding, proof, register, reports, tax
 
 urlpatterns = [
+    path("account/reports", tax.reports, name="reports"),
     path("compliance/audit", audit.search, name="audit-search"),
     path("compliance/audit/search.csv", audit.table, name="audit-csv"),
     path("compliance/audit/search.pdf", audit.paper, name="audit-pdf"),

@@ -51,6 +51,7 @@ PAGES: dict[str, dict[str, str]] = {
         "portfolio": "/portfolio",
         "ledger": "/account/ledger",
         "statements": "/account/statements",
+        "reports": "/account/reports",
         "limits": "/account/limits",
         "withdrawals": "/account/withdrawals",
         "security": "/security",

@@ -26,6 +26,8 @@ from brokerage.platform.pdf import pdf_response
 from brokerage.platform.problems import ApiProblem, refusal_text
 from brokerage.platform.throttling import throttle_demand
 from brokerage.platform.web import refusing_page
+from compliance.selectors.tax import kinds_of, years_of
+from compliance.services.tax import csv_answer, tax_name, tax_pdf
 from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, position_list_for
@@ -38,6 +40,8 @@ ORDERS_PAGE, FILLS_PAGE = Page("staff-orders", 1), Page("staff-fills", 1)
 VIEWS = {"overview": "backoffice.view_clients", "orders": "trading.view_order", "fills": "trading.view_execution"}
 #: A statement shows the ledger, trades and positions.
 STATEMENT = ("accounts.view_ledgerentry", "accounts.view_balance", "trading.view_execution", "risk.view_position")
+#: Years of a tax document that are linked, the newest; older ones are had by their address.
+TAX_YEARS = 8
 REQUEST_FORMS = {"money": forms.MoneyForm, "account_state": forms.StateForm, "account_limits": forms.LimitsForm,
                  "factor_reset": forms.FactorResetForm}  # fmt: skip
 
@@ -98,6 +102,7 @@ def _client_context(request: HttpRequest, account: TradingAccount, view: str) ->
         "may_positions": user.has_perm("risk.view_position"),
         "may_statement": _may_statement(user),
         "statement_form": forms.DaysForm(initial={"first": today().replace(day=1), "last": today()}),
+        "tax_documents": _tax_documents(account) if _may_statement(user) else [],
         "may_view_as": user.has_perm("backoffice.view_as_client") and owner and not owner.is_staff,
         "may_money": user.has_perm("backoffice.request_money"),
         "may_account": user.has_perm("backoffice.request_account"),
@@ -171,6 +176,32 @@ def client_statement(request: HttpRequest, number: str) -> HttpResponse:
     period = period_of_days(ref, form.cleaned_data["first"], form.cleaned_data["last"])
     made = statement_pdf(account=ref, period=period, made_for=str(user.email))
     return pdf_response(statement_name(ref, period, "pdf"), made)
+
+
+def _tax_documents(account: TradingAccount) -> list[dict[str, Any]]:
+    """The tax documents of a client's jurisdiction, each with its years; the house has none."""
+    if account.owner_id is None:
+        return []
+    ref = account_for_user(account.owner_id, account.number)
+    return [{"kind": kind, "years": years_of(ref, kind)[:TAX_YEARS]} for kind in kinds_of(ref)]
+
+
+@refusing_page
+@require_safe
+def client_tax(request: HttpRequest, number: str, code: str, year: int, form: str) -> HttpResponse:
+    """A client's tax document as PDF or CSV, the client's own. Whoever takes it and which file it was is recorded."""
+    user: Any = request.user
+    account = account_for_staff(user, number)
+    if not _may_statement(user):
+        raise RejectedError(RejectCode.PERMISSION_DENIED)
+    throttle_demand("download", str(user.pk))
+    ref = account_for_user(account.owner_id, account.number)  # type: ignore[arg-type]
+    if form == "csv":
+        return csv_answer(account=ref, code=code, year=year)
+    if form != "pdf":
+        raise RejectedError(RejectCode.NOT_FOUND, "The documents are PDF and CSV files.", field="form")
+    made = tax_pdf(account=ref, code=code, year=year, made_for=str(user.email))
+    return pdf_response(tax_name(ref, code, year, "pdf"), made)
 
 
 def _may_statement(user: Any) -> bool:

@@ -63,6 +63,9 @@ REST: dict[str, Row] = {
     "api-account-statement": {"GET": key(READ, LOOK)},
     "api-account-statement-csv": {"GET": key(READ, LOOK)},
     "api-account-statement-pdf": {"GET": key(READ, LOOK)},
+    "api-account-tax": {"GET": key(READ, LOOK)},
+    "api-account-tax-csv": {"GET": key(READ, LOOK)},
+    "api-account-tax-pdf": {"GET": key(READ, LOOK)},
     "api-ws-ticket": {"POST": key(READ, LOOK)},
     # What the frame shows is what this key could read.
     "api-embed-tokens": {"POST": key(READ, LOOK)},
@@ -219,6 +222,7 @@ PAGES: dict[str, Row] = {
     "portfolio": {"GET": user(LOOK)},
     "ledger": {"GET": user(LOOK)},
     "statements": {"GET": user(LOOK)},
+    "reports": {"GET": user(LOOK)},
     "limits": {"GET": user(LOOK), "POST": user(LOOK)},
     "withdrawals": {"GET": user(LOOK)},
     "withdraw": {"GET": user(OWN, step_up="withdrawal"), "POST": user(OWN, step_up="withdrawal")},
@@ -261,6 +265,7 @@ PAGES: dict[str, Row] = {
     # Besides the ledger it shows trades and positions: the page asks for those rights too.
     "desk-client-statement": {"GET": staff("accounts.view_ledgerentry", CLIENT)},
     "desk-password-link": {"POST": staff("backoffice.request_factor_reset", CLIENT)},
+    "desk-client-tax": {"GET": staff("accounts.view_ledgerentry", CLIENT)},
     "desk-view-as": {"POST": staff("backoffice.view_as_client", CLIENT)},
     "desk-client-request": {"POST": staff("backoffice.view_clients", CLIENT)},
     "desk-view-as-end": {"POST": staff()},

@@ -184,6 +184,7 @@ AUTHENTICATION_BACKENDS = [
 ANONYMOUS_USER_NAME = None  # guardian: no database row for visitors
 # django-allauth only speaks OpenID Connect; accounts, sign-in and sign-up are ours (accounts/views/social.py).
 OIDC_PROVIDERS = providers_from_file(CONFIG.oidc_file)
+TAX_RATES_FILE = CONFIG.tax_rates_file
 SOCIALACCOUNT_ADAPTER = "accounts.views.social.PortalSocialAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True}}
 SOCIALACCOUNT_LOGIN_ON_GET = True

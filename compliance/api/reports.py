@@ -108,9 +108,9 @@ class AuthorityReportView(ApiView):
         answer=ReportShape, query=ReportQuery, problems=(404,), tag="compliance", operation="authority_report_get",
         summary="Report to an authority: figures and rejected rows",
     )  # fmt: skip
-    def get(self, request: Request, code: str) -> Response:
+    def get(self, request: Request, report: str) -> Response:
         """Make it and count."""
-        return Response(report_json(authority_report(asked=_asked(request, code), form="json")))
+        return Response(report_json(authority_report(asked=_asked(request, report), form="json")))
 
 
 class AuthorityReportFileView(ApiView):
@@ -123,11 +123,11 @@ class AuthorityReportFileView(ApiView):
         answer=OpenApiTypes.STR, query=ReportQuery, problems=(404,), tag="compliance", operation="authority_report_file",
         summary="Report to an authority as its file", media="text/csv",
     )  # fmt: skip
-    def get(self, request: Request, code: str) -> HttpResponse:
+    def get(self, request: Request, report: str) -> HttpResponse:
         """CSV of 65 columns (rts22) or JSON lines (cat); the digest of the bytes is recorded in the audit trail."""
-        report = authority_report(asked=_asked(request, code), form="file")
-        answer = HttpResponse(report.content, content_type=report.asked.kind.media)
-        answer["Content-Disposition"] = f'attachment; filename="{report.name}.{report.asked.kind.suffix}"'
+        made = authority_report(asked=_asked(request, report), form="file")
+        answer = HttpResponse(made.content, content_type=made.asked.kind.media)
+        answer["Content-Disposition"] = f'attachment; filename="{made.name}.{made.asked.kind.suffix}"'
         return answer
 
 
@@ -141,10 +141,10 @@ class AuthorityReportRejectsView(ApiView):
         answer=OpenApiTypes.STR, query=ReportQuery, problems=(404,), tag="compliance", operation="authority_report_rejects",
         summary="Rejected rows of a report as CSV", media="text/csv",
     )  # fmt: skip
-    def get(self, request: Request, code: str) -> StreamingHttpResponse:
+    def get(self, request: Request, report: str) -> StreamingHttpResponse:
         """Every row that could not be produced, what is missing and who can mend it."""
-        report = authority_report(asked=_asked(request, code), form="rejects")
-        return csv_response(f"{report.name}-rejects.csv", REJECT_COLUMNS, reject_rows(report), REJECT_COLUMNS)
+        made = authority_report(asked=_asked(request, report), form="rejects")
+        return csv_response(f"{made.name}-rejects.csv", REJECT_COLUMNS, reject_rows(made), REJECT_COLUMNS)
 
 
 class AuthorityReportPdfView(ApiView):
@@ -157,9 +157,9 @@ class AuthorityReportPdfView(ApiView):
         answer=OpenApiTypes.BINARY, query=ReportQuery, problems=(404,), tag="compliance", operation="authority_report_pdf",
         summary="Summary of a report as PDF", media="application/pdf",
     )  # fmt: skip
-    def get(self, request: Request, code: str) -> HttpResponse:
+    def get(self, request: Request, report: str) -> HttpResponse:
         """Figures, reasons, rejected rows and the digest of the file."""
-        report, made = authority_report_pdf(
-            asked=_asked(request, code), made_for=str(getattr(request.user, "email", ""))
+        made, paper = authority_report_pdf(
+            asked=_asked(request, report), made_for=str(getattr(request.user, "email", ""))
         )
-        return pdf_response(f"{report.name}.pdf", made)
+        return pdf_response(f"{made.name}.pdf", paper)

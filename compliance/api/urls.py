@@ -3,9 +3,20 @@
 from django.urls import path
 
 import compliance.converters  # noqa: F401 - registers the converter of sequence numbers
-from compliance.api import audit, entities, onboarding, register, reports, webhooks
+from compliance.api import audit, entities, onboarding, register, reports, tax, webhooks
 
 urlpatterns = [
+    path("accounts/<str:number>/tax-documents", tax.TaxDocumentsView.as_view(), name="api-account-tax"),
+    path(
+        "accounts/<str:number>/tax-documents/<slug:code>/<int:year>.csv",
+        tax.TaxDocumentCsvView.as_view(),
+        name="api-account-tax-csv",
+    ),
+    path(
+        "accounts/<str:number>/tax-documents/<slug:code>/<int:year>.pdf",
+        tax.TaxDocumentPdfView.as_view(),
+        name="api-account-tax-pdf",
+    ),
     path("audit/checkpoint", audit.CheckpointView.as_view(), name="api-audit-checkpoint"),
     path("audit/consistency", audit.ConsistencyView.as_view(), name="api-audit-consistency"),
     path("audit/entries", audit.EntriesView.as_view(), name="api-audit-entries"),
@@ -13,19 +24,19 @@ urlpatterns = [
     path("audit/entries/<auditseq:seq>/proof", audit.InclusionView.as_view(), name="api-audit-inclusion"),
     path("audit/export", audit.ExportView.as_view(), name="api-audit-export"),
     path("compliance/register", register.RegisterView.as_view(), name="api-rules-register"),
-    path("compliance/reports/<slug:code>", reports.AuthorityReportView.as_view(), name="api-authority-report"),
+    path("compliance/reports/<slug:report>", reports.AuthorityReportView.as_view(), name="api-authority-report"),
     path(
-        "compliance/reports/<slug:code>/file",
+        "compliance/reports/<slug:report>/file",
         reports.AuthorityReportFileView.as_view(),
         name="api-authority-report-file",
     ),
     path(
-        "compliance/reports/<slug:code>/rejects.csv",
+        "compliance/reports/<slug:report>/rejects.csv",
         reports.AuthorityReportRejectsView.as_view(),
         name="api-authority-report-rejects",
     ),
     path(
-        "compliance/reports/<slug:code>/summary.pdf",
+        "compliance/reports/<slug:report>/summary.pdf",
         reports.AuthorityReportPdfView.as_view(),
         name="api-authority-report-pdf",
     ),

@@ -15,6 +15,7 @@ from accounts.services.push_devices import push_device_add
 from accounts.services.withdrawals import withdrawal_create
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.policy_rules import method_of
+from compliance.tax.years import KINDS
 from tests.authorization.world import SECRET, Actor
 from tests.conftest_engine import Trader
 from tests.payouts import IBAN, OTHER_IBAN, destination
@@ -94,11 +95,17 @@ def told_elsewhere(recording: Recording) -> None:
 def statement(recording: Recording, number: str) -> None:
     """A statement in all its forms, and its page."""
     day = utc_now().date()
+    tax_year = KINDS["uk_cgt"].year_of(day).number
     for form in ("", ".csv", ".pdf"):
         recording.do(
             "GET", f"/api/v1/accounts/{number}/statement{form}", query=f"from={day}&to={day + timedelta(days=1)}"
         )
-    recording.do("GET", "/account/statements", query=f"account={number}")
+    recording.do("GET", f"/api/v1/accounts/{number}/tax-documents")
+    for form in ("csv", "pdf"):
+        recording.do("GET", f"/api/v1/accounts/{number}/tax-documents/uk_cgt/{tax_year}.{form}")
+    for page in ("/account/reports", "/account/statements"):
+        recording.do("GET", page, query=f"account={number}")
+    recording.do("GET", "/account/reports")
     recording.do("GET", "/account/statements")
 
 

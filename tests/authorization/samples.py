@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, reverse
 
 from backoffice.tests.factories import REASON
 from brokerage.kernel.clock import utc_now
+from compliance.tax.years import KINDS
 from tests.authorization.world import World, nobody
 
 ORDER = {"symbol": "SOL-USD", "side": "buy", "type": "limit", "qty": "1", "price": "100"}
@@ -28,11 +29,12 @@ FORMS: dict[str, dict[str, str]] = {
 ALSO = {
     ("desk-client-request", "POST"): "backoffice.request_account",
     ("desk-client-statement", "GET"): "trading.view_execution",
+    ("desk-client-tax", "GET"): "trading.view_execution",
 }
 #: Routes that name an account by a query parameter.
 BY_QUERY = {
     "home", "trade", "orders", "order", "portfolio", "ledger", "api-orders", "api-orders-csv", "api-executions", "api-executions-csv",
-    "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits", "statements",
+    "api-balances", "api-ledger", "api-ledger-csv", "api-positions", "api-limits", "limits", "statements", "reports",
     "api-order", "api-order-events", "api-order-by-client-id", "withdrawals", "withdraw", "beneficiary-add", "api-beneficiaries",
     "api-withdrawals", "api-withdrawals-csv",
 }  # fmt: skip
@@ -58,8 +60,9 @@ BY_BODY: dict[str, dict[str, Any]] = {
 #: Words in addresses that are no object of anybody.
 WORDS: dict[str, Any] = {
     "symbol": "BTC-USD", "step": "identity", "name": "identity", "vendor": "sandbox", "partner": "partner", "provider": "google",
-    "provider_id": "google", "kind": "account_state", "role": "support", "seq": 1, "app_label": "marketdata",
-    "code": "rts22", "url": "nothing", "id": "0",
+    "provider_id": "google", "kind": "account_state", "role": "support", "seq": 1, "app_label": "marketdata", "url": "nothing", "id": "0",
+    # The clients of the world live in the United Kingdom.
+    "report": "rts22", "code": "uk_cgt", "year": KINDS["uk_cgt"].year_of(utc_now().date()).number, "form": "pdf",
     "content_type_id": "1",
 }  # fmt: skip
 #: name of the parameter -> name of the thing

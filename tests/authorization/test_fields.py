@@ -42,7 +42,8 @@ NEVER = (
 )
 #: Answers that are files.
 FILES = {"api-orders-csv", "api-executions-csv", "api-ledger-csv", "api-withdrawals-csv", "api-audit-export", "api-account-statement-csv",
-         "api-account-statement-pdf", "api-authority-report-file", "api-authority-report-rejects", "api-authority-report-pdf"}  # fmt: skip
+         "api-account-statement-pdf", "api-authority-report-file", "api-authority-report-rejects", "api-authority-report-pdf",
+         "api-account-tax-csv", "api-account-tax-pdf"}  # fmt: skip
 #: Answered with nothing, or by an address that is none.
 EMPTY = {
     ("api-sign-in", "DELETE"), ("api-key", "DELETE"), ("api-push-device", "DELETE"), ("api-logout", "POST"), ("api-unknown", "GET"),

@@ -234,7 +234,14 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
     )  # fmt: skip
     # As the projector would have it after the fill: a statement of the account is refused otherwise.
     Position.objects.create(core_account=core, core_instrument=1, net=1, cost=6_400_000, seq=4712)
-    balance = Balance.objects.create(core_account=core, core_asset=1, available=987_654_321, held=0, seq=1)
+    # ... and in the ledger: dollars for bitcoin, and the fee. Tax documents compare over the whole life of an account.
+    for leg, asset, amount, kind in ((0, 1, -6_400_000, 1), (1, 4, 10_000, 1), (2, 1, -1, 2)):
+        LedgerEntry.objects.create(
+            id=4712 * 16 + leg, entry_seq=4712, cmd_seq=1, leg=leg, book=1, core_account=core, core_asset=asset, amount=amount, kind=kind,
+            ref_id=4712, time_ns=10**18,
+        )  # fmt: skip
+    Balance.objects.create(core_account=core, core_asset=4, available=10_000, held=0, seq=1)
+    balance = Balance.objects.create(core_account=core, core_asset=1, available=987_654_321 - 6_400_001, held=0, seq=1)
     entry = LedgerEntry.objects.create(
         id=4713 * 16, entry_seq=4713, cmd_seq=1, leg=0, book=1, core_account=core, core_asset=1, amount=987_654_321,
         kind=4, time_ns=10**18,

@@ -51,7 +51,7 @@ NOT_PAGES = {
     "schema", "health-live", "health-ready", "version", "jwks", "proof-verifier", "embed-session", "embed-data", "onboarding-status",
     "styleguide", "kyc-document", "export-file", "desk-access-review", "passkey-use-options", "passkey-register-options",
     "entity-status", "audit-csv", "audit-proofs", "audit-proof", "audit-pdf", "audit-record-pdf", "kyc-file",
-    "rules-register-csv", "desk-client-statement",
+    "rules-register-csv", "desk-client-statement", "desk-client-tax",
 }  # fmt: skip
 #: They answer forms (POST) and lead elsewhere.
 FORMS = {
@@ -167,7 +167,7 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("email", "/security/email"), ("login-history", "/security/history"),
         ("mobile", "/security/mobile"), ("mobile-confirm", "/security/mobile/code"),
         ("totp", "/security/authenticator"), ("withdrawals", "/account/withdrawals"),
-        ("statements", "/account/statements"),
+        ("statements", "/account/statements"), ("reports", "/account/reports"),
         ("passkey-add", "/security/passkeys/add"), ("account-new", "/accounts/new"), ("members", f"/accounts/{number}/members"),
         ("onboarding", "/onboarding"), ("developers", "/developers"),
         ("limits", "/account/limits"), ("entity", f"/onboarding/entity/{number}"), ("entity-step", f"/onboarding/entity/{number}/steps/company"),

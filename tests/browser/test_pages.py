@@ -37,6 +37,7 @@ PRIVATE = (
     "/portfolio",
     "/account/ledger",
     "/account/statements",
+    "/account/reports",
     "/profile",
 )
 

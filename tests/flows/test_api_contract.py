@@ -39,7 +39,8 @@ def test_every_operation_names_its_problems(tmp_path: Path) -> None:
 def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
     wanted = {
         "accounts", "accounts/{number}", "accounts/{number}/overview", "accounts/{number}/statement",
-        "accounts/{number}/statement.csv", "accounts/{number}/statement.pdf", "compliance/register",
+        "accounts/{number}/statement.csv", "accounts/{number}/statement.pdf", "accounts/{number}/tax-documents",
+        "accounts/{number}/tax-documents/{code}/{year}.csv", "accounts/{number}/tax-documents/{code}/{year}.pdf", "compliance/register",
         "api-keys", "api-keys/{id}", "auth/sign-ins", "auth/sign-ins/{family_id}",
         "audit/checkpoint", "audit/consistency", "audit/entries", "audit/entries/{seq}", "audit/entries/{seq}/proof",
         "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances", "beneficiaries",
