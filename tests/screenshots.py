@@ -65,7 +65,11 @@ PAGES: dict[str, dict[str, str]] = {
         "onboarding": "/onboarding",
         "onboarding-document": "/onboarding/steps/id_document",
     },
-    "dealer@demo.test": {"desk-clients": "/desk/clients", "desk-approvals": "/desk/approvals"},
+    "dealer@demo.test": {
+        "desk-clients": "/desk/clients",
+        "desk-approvals": "/desk/approvals",
+        "desk-requests": "/desk/requests",
+    },
     "compliance@demo.test": {
         "kyc-queue": "/compliance/kyc",
         "audit-search": "/compliance/audit",

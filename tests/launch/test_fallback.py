@@ -73,10 +73,15 @@ def api(platform: LivePlatform, method: str, path: str, body: Any = None, token:
         return json.loads(answer.read())
 
 
-def rows(platform: LivePlatform, query: str) -> list[Any]:
+NET = """SELECT net FROM risk_position JOIN accounts_tradingaccount a USING (core_account) JOIN accounts_user u ON u.id = a.owner_id
+WHERE u.email = %s AND core_instrument = %s"""
+JOBS = "SELECT count(*) FROM platform_outboxevent WHERE topic = 'job.due' AND published_at IS NULL"
+
+
+def rows(platform: LivePlatform, query: str, *values: Any) -> list[Any]:
     """Ask the database."""
     with psycopg.connect(platform.servers.database_url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +182,7 @@ def test_the_desk_works_the_queue_off_when_the_platform_is_back(platform: LivePl
     order_id, core = rows(
         platform, "SELECT order_id, core_instrument FROM trading_fallbackrequest WHERE kind = 'cancel'"
     )[0]
-    net = rows(platform, f"SELECT net FROM risk_position p JOIN accounts_tradingaccount a USING (core_account) JOIN accounts_user u ON u.id = a.owner_id "
-               f"WHERE u.email = '{EMAIL}' AND core_instrument = {core}")[0][0]  # fmt: skip
+    net = rows(platform, NET, EMAIL, core)[0][0]
     platform.__enter__()
     # when
     desk = Browser(platform.base)
@@ -193,23 +197,12 @@ def test_the_desk_works_the_queue_off_when_the_platform_is_back(platform: LivePl
         assert "Done" in desk.text, desk.text
     # then
     assert rows(platform, "SELECT DISTINCT state FROM trading_fallbackrequest") == [("done",)]
-    left = f"SELECT net FROM risk_position p JOIN accounts_tradingaccount a USING (core_account) JOIN accounts_user u ON u.id = a.owner_id WHERE u.email = '{EMAIL}' AND core_instrument = {core}"
-    wait_for(
-        lambda: rows(platform, f"SELECT ord_status FROM trading_order WHERE order_id = {order_id}") == [(4,)],
-        "the order is cancelled",
-    )
-    wait_for(lambda: rows(platform, left)[0][0] == net - 200, "0.2 are sold")
+    status = "SELECT ord_status FROM trading_order WHERE order_id = %s"
+    wait_for(lambda: rows(platform, status, order_id) == [(4,)], "the order is cancelled")
+    wait_for(lambda: rows(platform, NET, EMAIL, core)[0][0] == net - 200, "0.2 are sold")
     client = Browser(platform.fallback)
     assert client.sign_in(EMAIL, NEW)
     client.get("/requests")
     assert "Closed 0.200 of 0.200 ETH-USD" in client.text
     # What waited for a queue was handed to it.
-    wait_for(
-        lambda: (
-            rows(
-                platform, "SELECT count(*) FROM platform_outboxevent WHERE topic = 'job.due' AND published_at IS NULL"
-            )[0][0]
-            == 0
-        ),
-        "jobs are handed on",
-    )
+    wait_for(lambda: rows(platform, JOBS)[0][0] == 0, "jobs are handed on")

@@ -9,20 +9,27 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
+from kombu.exceptions import OperationalError
 
-from accounts.models import LoginEvent, TradingAccount, TradingAccountMember, User, UserSession
+from accounts.models import LoginEvent, Passkey, TotpDevice, TradingAccount, TradingAccountMember, User, UserSession
 from accounts.selectors.access import AccountRef, account_for_user, accounts_forget
-from accounts.services import lockout
+from accounts.services import lockout, second_factor
+from accounts.services.second_factor import totp_begin, totp_secret
 from accounts.services.sessions import session_end
 from accounts.services.trading_accounts import account_open
+from brokerage.kernel.clock import NS_PER_S, ManualClock, utc_now
 from brokerage.kernel.errors import RejectedError
+from brokerage.platform import jobs
+from brokerage.platform.jobs import enqueue
 from brokerage.platform.models import AuditPending, OutboxEvent
+from brokerage.platform.outbox import OutboxRelay
 from brokerage.platform.portal_watch import PortalState, watch
 from brokerage.platform.valkey import get_valkey
 from marketdata.models import TradePrint
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_symbol
 from marketdata.services.seed import reference_seed
 from risk.models import Position
+from tests.authenticator import code_of as authenticator_code
 from tests.fallback import NO_VALKEY, PASSWORD, fallback_app, key_of, signed_in
 from trading.models import FallbackRequest, Order
 from trading.selectors.fallback import request_list_for
@@ -305,3 +312,80 @@ def test_an_unknown_address_is_a_page_of_this_app(app: None, user: User) -> None
         assert "Fallback" in answer.content.decode()
     assert Client().get("/health/ready").json() == {"ready": True, "checks": {"database": True}}
     assert Client().get("/health/live").content == b"ok"
+
+
+def test_an_authenticator_opens_it_and_a_passkey_alone_is_told_what_to_do(app: None, user: User) -> None:
+    device = totp_begin(user=user)
+    TotpDevice.objects.filter(pk=device.pk).update(confirmed=True)
+    client = Client()
+    first = client.post("/signin", {"email": user.email, "password": PASSWORD})
+    assert first["Location"].startswith("/second-step")
+    assert client.get("/").status_code == 302, "a password alone opens nothing"
+    assert client.post("/second-step", {"code": "000000"}).status_code == 401
+    assert client.post("/second-step", {"code": authenticator_code(totp_secret(device))}).status_code == 302
+    assert client.get("/").status_code == 200
+    assert UserSession.objects.get(user=user, ended_at=None).method == "fallback: totp"
+
+    TotpDevice.objects.all().delete()
+    Passkey.objects.create(
+        user=user,
+        name="key",
+        confirmed=True,
+        credential_id=b"c",
+        public_key=b"k",
+        rp_id="portal.example",
+        created_at=utc_now(),
+    )
+    other = Client()
+    other.post("/signin", {"email": user.email, "password": PASSWORD})
+    page = other.get("/second-step").content.decode()
+    assert "Your second factor is a passkey" in page
+    assert "call the desk" in page
+    assert "<form class" not in page
+    code = second_factor.recovery_codes_make(user=user)[0]
+    assert "10 recovery codes" in other.get("/second-step").content.decode()
+    assert other.post("/second-step", {"code": code}).status_code == 302
+    assert other.get("/").status_code == 200
+
+
+def test_where_everybody_needs_a_second_factor_a_password_is_not_enough(app: None, user: User) -> None:
+    open_before = signed_in(user.email)
+    with fallback_app(REDIS_URL=NO_VALKEY, CLIENT_SECOND_FACTOR=True):
+        answer = Client().post("/signin", {"email": user.email, "password": PASSWORD})
+        assert answer.status_code == 401
+        assert "call the desk" in answer.content.decode()
+        refused = open_before.get("/")
+        assert refused.status_code == 401
+        assert "needs a second factor" in refused.content.decode()
+
+
+def test_a_job_left_in_the_outbox_is_handed_on(app: None, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    enqueue("accounts.tasks.mail_registered", user_id="1", known=True)
+    sent: list[Any] = []
+
+    def away(name: str, arguments: dict[str, Any]) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(jobs, "_send", away)
+    OutboxRelay().run_once()
+    event = OutboxEvent.objects.get(topic="job.due")
+    assert (event.published_at, event.attempts) == (None, 0), "no queue is no failure"
+    OutboxEvent.objects.update(next_attempt_at=None)
+    monkeypatch.setattr(jobs, "_send", lambda name, arguments: sent.append((name, arguments)))
+    OutboxRelay().run_once()
+    assert sent == [("accounts.tasks.mail_registered", {"user_id": "1", "known": True})]
+    assert OutboxEvent.objects.get(topic="job.due").published_at is not None
+
+
+def test_locks_counted_here_are_bounded_and_end_with_their_window() -> None:
+    clock = ManualClock()
+    counts = lockout.Counts(most=3, clock=clock)
+    for key in ("a", "b", "c"):
+        counts.add(key)
+    assert counts.add("a") == 2
+    with pytest.raises(RejectedError) as full:
+        counts.add("d")
+    assert full.value.code == 9013, "locks are not dropped to make room"
+    clock.advance(lockout.WINDOW_S * NS_PER_S)
+    assert counts.get("a") == (0, 0)
+    assert counts.add("d") == 1
