@@ -88,7 +88,7 @@ PROBES: dict[str, Callable[[Config], str]] = {
     "engine": _engine,
     "web": _web,
     "worker": _worker,
-    **{name: lambda config, name=name: _beat(config, name) for name in ("projector", "marketdata", "runners")},  # type: ignore[misc]
+    **{name: lambda config, name=name: _beat(config, name) for name in ("projector", "marketdata", "runners", "fix")},  # type: ignore[misc]
 }
 
 

@@ -41,6 +41,7 @@ def process_table(config: Config) -> list[Process]:
             (python, "-m", "brokerage.serve", "-b", config.host, "-p", str(config.port)),
             ready="http",
         ),
+        Process("fix", (*manage, "run_fix")),
         Process("demo", (*manage, "run_demo_market"), demo_only=True, nice=10),
         Process("kyc-sandbox", (*manage, "run_kyc_sandbox"), demo_only=True, nice=10),
         Process(

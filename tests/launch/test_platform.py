@@ -19,7 +19,7 @@ import redis
 from brokerage.launch.account import is_alive
 from tests.live_platform import ROOT, LivePlatform
 
-NAMES = ("engine", "projector", "marketdata", "runners", "web", "demo", "kyc-sandbox", "worker")
+NAMES = ("engine", "projector", "marketdata", "runners", "web", "fix", "demo", "kyc-sandbox", "worker")
 
 
 def wait_for(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
