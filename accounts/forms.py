@@ -328,8 +328,12 @@ class FixKeyForm(ApiKeyForm):
     )
 
     def __init__(self, *args: Any, accounts: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+        self.accounts = accounts
         super().__init__(*args, **kwargs)
-        self.choices_set("account", accounts)
+
+    def prepare(self) -> None:
+        """The accounts its user may trade with, and what a session may be allowed."""
+        self.choices_set("account", self.accounts)
         scopes = [(READ, "Read: reports and status of orders"), (TRADE, "Trade: enter, change and cancel orders")]
         self.choices_set("scopes", scopes)
         self.fields["scopes"].initial = [READ, TRADE]

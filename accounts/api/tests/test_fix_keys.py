@@ -116,7 +116,7 @@ def test_the_page_shows_a_password_once(owner: tuple[User, TradingAccount]) -> N
     assert "There is no FIX session yet" in client.get("/profile/fix-keys").content.decode()
     form = {"name": "desk", "account": account.number, "scopes": ["read", "trade"], "expires_in_days": "90"}
     made = client.post("/profile/fix-keys", form).content.decode()
-    assert "was made" in made, re.findall(r'class="err">[^<]*', made)
+    assert "was made" in made
     key = FixKey.objects.get()
     found = re.search(r'<dd class="mono">([\w-]{43})</dd>', made)
     assert found is not None
