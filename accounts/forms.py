@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from django import forms
 from django.contrib.auth import password_validation
@@ -314,3 +315,26 @@ class ApiKeyForm(PortalForm):
     def clean_networks(self) -> list[str]:
         """One a line, without blanks."""
         return [line.strip() for line in self.cleaned_data["networks"].splitlines() if line.strip()]
+
+
+class FixKeyForm(ApiKeyForm):
+    """A new FIX session."""
+
+    field_order = ("name", "account", "scopes", "networks", "expires_in_days", "cancel_on_disconnect")
+
+    account = forms.ChoiceField(label="Account", help_text="The session enters and sees orders of this account only.")
+    cancel_on_disconnect = forms.BooleanField(
+        required=False, label="Cancel the session's open orders whenever its connection ends"
+    )
+
+    def __init__(self, *args: Any, accounts: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+        self.accounts = accounts
+        super().__init__(*args, **kwargs)
+
+    def prepare(self) -> None:
+        """The accounts its user may trade with, and what a session may be allowed."""
+        self.choices_set("account", self.accounts)
+        scopes = [(READ, "Read: reports and status of orders"), (TRADE, "Trade: enter, change and cancel orders")]
+        self.choices_set("scopes", scopes)
+        self.fields["scopes"].initial = [READ, TRADE]
+        self.fields["name"].help_text = "What will use it, such as “execution desk”."

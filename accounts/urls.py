@@ -58,6 +58,7 @@ urlpatterns = [
     path(".well-known/jwks.json", jwks, name="jwks"),
     path("profile/api", api_access.sign_ins, name="profile-api"),
     path("profile/api-keys", api_access.api_keys, name="profile-api-keys"),
+    path("profile/fix-keys", api_access.fix_keys, name="profile-fix-keys"),
     path("developers", developers.developers, name="developers"),
     path("profile", profile.profile, name="profile"),
     path("profile/personal", personal.personal, name="personal"),

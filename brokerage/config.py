@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from brokerage import links
 
@@ -96,6 +97,13 @@ class Config:
     report_mic: str
     report_imid: str
     report_market_center: str
+
+    #: The FIX gateway: where it listens, what it is called (TargetCompID of clients), certificate and key for TLS.
+    fix_host: str
+    fix_port: int
+    fix_comp_id: str
+    fix_tls_cert: Path | None
+    fix_tls_key: Path | None
 
     @property
     def production(self) -> bool:
@@ -230,6 +238,35 @@ def _text_or_file(environ: Mapping[str, str], name: str) -> str:
         raise ConfigError(f"{name}_FILE={path!r} cannot be read ({error.strerror}).") from error
 
 
+def _fix(environ: Mapping[str, str], port: int) -> dict[str, Any]:
+    """Where FIX sessions come in. Beyond loopback only with TLS: passwords and orders would go over the wire in the clear."""
+    host, comp_id = _text(environ, "FIX_HOST", "127.0.0.1"), _text(environ, "FIX_COMP_ID", "BROKERAGE")
+    cert, key = _text(environ, "FIX_TLS_CERT_FILE", ""), _text(environ, "FIX_TLS_KEY_FILE", "")
+    if bool(cert) != bool(key):
+        raise ConfigError(
+            "FIX_TLS_CERT_FILE and FIX_TLS_KEY_FILE belong together: give the paths of both, or of neither."
+        )
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise ConfigError(f"FIX_HOST={host!r} is not an IP address, as in 127.0.0.1.") from error
+    if not loopback and not cert:
+        raise ConfigError(
+            f"FIX_HOST={host} is open to others without TLS: give FIX_TLS_CERT_FILE and FIX_TLS_KEY_FILE, or listen on 127.0.0.1"
+            " behind a TLS front."
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", comp_id):
+        raise ConfigError(f"FIX_COMP_ID={comp_id!r} cannot be used: 1 to 32 letters, digits, dots, hyphens.")
+    return {
+        "fix_host": host,
+        # Beside the portal, so that two checkouts do not meet.
+        "fix_port": _whole(environ, "FIX_PORT", port + 2000 if port < 63000 else port - 2000, 1, 65535),
+        "fix_comp_id": comp_id,
+        "fix_tls_cert": Path(cert).resolve() if cert else None,
+        "fix_tls_key": Path(key).resolve() if key else None,
+    }
+
+
 def _given(environ: Mapping[str, str], name: str) -> bool:
     """Tell whether a secret is set, itself or by its file."""
     return bool(environ.get(name, "").strip() or environ.get(f"{name}_FILE", "").strip())
@@ -336,6 +373,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
         # Signed checkpoints of the audit trail go to files here and, when given, to a second folder (another disk, a mounted store).
         audit_dir=Path(_text(environ, "AUDIT_DIR", str(var_dir / "audit" / "checkpoints"))).resolve(),
         audit_copy_dir=Path(copy).resolve() if (copy := _text(environ, "AUDIT_COPY_DIR", "")) else None,
+        **_fix(environ, port),
         sms_backend=_channel(environ, "SMS_BACKEND", demo=demo, env=env),
         push_backend=_channel(environ, "PUSH_BACKEND", demo=demo, env=env),
         # Those of the demo say so; their form is right, and no authority knows them.

@@ -60,6 +60,7 @@ PAGES: dict[str, dict[str, str]] = {
         "profile": "/profile",
         "personal": "/profile/personal",
         "api-keys": "/profile/api-keys",
+        "fix-keys": "/profile/fix-keys",
         "account-new": "/accounts/new",
         "developers": "/developers",
         "onboarding": "/onboarding",

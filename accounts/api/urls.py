@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.api import embed, keys, push, views
+from accounts.api import embed, fix_keys, keys, push, views
 
 urlpatterns = [
     path("auth/register", views.RegisterView.as_view(), name="api-register"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("auth/sign-ins/<uuid:family_id>", views.SignInView.as_view(), name="api-sign-in"),
     path("api-keys", keys.ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<uuid:id>", keys.ApiKeyView.as_view(), name="api-key"),
+    path("fix-keys", fix_keys.FixKeysView.as_view(), name="api-fix-keys"),
+    path("fix-keys/<uuid:id>", fix_keys.FixKeyView.as_view(), name="api-fix-key"),
     path("push-devices", push.PushDevicesView.as_view(), name="api-push-devices"),
     path("push-devices/<uuid:device_id>", push.PushDeviceView.as_view(), name="api-push-device"),
     path("profile", views.ProfileView.as_view(), name="api-profile"),

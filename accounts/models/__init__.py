@@ -2,6 +2,7 @@
 
 from accounts.models.api_keys import ApiKey, TokenFamily
 from accounts.models.factors import Passkey, RecoveryCode, TotpDevice
+from accounts.models.fix_keys import FixKey
 from accounts.models.funding import Beneficiary, Deposit, Withdrawal
 from accounts.models.ledger import Balance, LedgerEntry
 from accounts.models.messages import MobileNumber, PushDevice
@@ -21,6 +22,7 @@ __all__ = [
     "DataExport",
     "Deposit",
     "DisclosureAcceptance",
+    "FixKey",
     "Invitation",
     "KnownDevice",
     "LedgerEntry",

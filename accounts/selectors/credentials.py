@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from accounts.models import ApiKey, TokenFamily
+from accounts.models import ApiKey, FixKey, TokenFamily
 from accounts.selectors.sessions import ABSOLUTE, SESSION_ID, session_state
 from brokerage.kernel.clock import ns_from_datetime, utc_now
 from brokerage.platform.auth import TokenGrant
@@ -63,6 +63,9 @@ def credential_state(credential: str, address: str | None = None) -> CredentialS
         ):
             return None
         return CredentialState(ns_from_datetime(key.expires_at) if key.expires_at is not None else None)
+    if kind == "fix":
+        session_key = FixKey.objects.filter(comp_id=name, revoked_at=None).first()
+        return _fix_state(session_key, address) if session_key is not None else None
     if kind == "family":
         try:
             family = TokenFamily.objects.filter(pk=UUID(name), revoked_at=None, expires_at__gt=now).first()
@@ -70,6 +73,25 @@ def credential_state(credential: str, address: str | None = None) -> CredentialS
             return None
         return CredentialState(ns_from_datetime(family.expires_at)) if family is not None else None
     return CredentialState(None) if not credential else None
+
+
+def _fix_state(key: FixKey, address: str | None) -> CredentialState | None:
+    if key.expires_at is not None and key.expires_at <= utc_now():
+        return None
+    if address is not None and not address_listed(tuple(ipaddress.ip_network(one) for one in key.networks), address):
+        return None
+    return CredentialState(ns_from_datetime(key.expires_at) if key.expires_at is not None else None)
+
+
+def fix_keys_of(user: Any) -> list[FixKey]:
+    """The user's FIX sessions that were not revoked, newest first."""
+    living = FixKey.objects.filter(user=user, revoked_at=None).select_related("account")
+    return list(living.order_by("-created_at", "pk")[:LISTED_MAX])
+
+
+def fix_key_by_comp_id(comp_id: str) -> FixKey | None:
+    """The FIX session of a SenderCompID that was not revoked, its account with it."""
+    return FixKey.objects.filter(comp_id=comp_id, revoked_at=None).select_related("account").first()
 
 
 def families_of(user: Any) -> list[TokenFamily]:

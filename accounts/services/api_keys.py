@@ -28,7 +28,8 @@ DAYS_MAX = 365
 SECRET_PLACE = {"table": "accounts_apikey", "field": "secret_sealed"}
 
 
-def _networks(given: Sequence[str]) -> list[str]:
+def networks_checked(given: Sequence[str]) -> list[str]:
+    """Addresses and networks in their plain form; RejectedError 1001 for what is none, 1013 for too many."""
     if len(given) > NETWORKS_MAX:
         raise RejectedError(
             RejectCode.VALUE_OUT_OF_RANGE, "Too many addresses.", needed=str(NETWORKS_MAX), field="networks"
@@ -63,7 +64,7 @@ def api_key_create(
         raise RejectedError(RejectCode.MALFORMED, "Choose scopes.", needed=", ".join(SCOPES), field="scopes")
     if not name.strip():
         raise RejectedError(RejectCode.MISSING_FIELD, "Give the key a name.", needed="name", field="name")
-    listed = _networks(networks)
+    listed = networks_checked(networks)
     if expires_in_days is not None and not 1 <= expires_in_days <= DAYS_MAX:
         raise RejectedError(RejectCode.VALUE_OUT_OF_RANGE, needed=f"1 to {DAYS_MAX} days", field="expires_in_days")
     if "withdraw" in chosen and not (listed and expires_in_days):

@@ -91,7 +91,7 @@ PROBES: dict[str, Callable[[Config], str]] = {
     "web": _web,
     "web-fallback": lambda config: _web(config, "web-fallback"),
     "worker": _worker,
-    **{name: lambda config, name=name: _beat(config, name) for name in ("projector", "marketdata", "runners")},  # type: ignore[misc]
+    **{name: lambda config, name=name: _beat(config, name) for name in ("projector", "marketdata", "runners", "fix")},  # type: ignore[misc]
 }
 
 

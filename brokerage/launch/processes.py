@@ -56,6 +56,7 @@ def process_table(config: Config) -> list[Process]:
             ready="http",
             nice=5,
         ),
+        Process("fix", (*manage, "run_fix")),
         Process("demo", (*manage, "run_demo_market"), demo_only=True, nice=10),
         Process("kyc-sandbox", (*manage, "run_kyc_sandbox"), demo_only=True, nice=10),
         Process(

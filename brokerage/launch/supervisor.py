@@ -358,6 +358,7 @@ class Supervisor:
             f"Ready after {seconds:.1f} s.",
             f"  Portal     {base}/",
             f"  API        {base}/api/docs",
+            f"  FIX        {self.config.fix_host}:{self.config.fix_port}",
             f"  Desk       {base}/desk (staff)",
             f"  Admin      {base}/{self.config.admin_path}/",
             f"  Fallback   {self.config.fallback_url}/ (needs PostgreSQL only)",

@@ -56,6 +56,9 @@ BUDGETS: dict[str, Budget] = {
     "refresh": Budget(60, 60),
     # Requests with credentials that are no good, per address: guessing is slow, a client with an old token is not stopped at once.
     "auth_failed": Budget(100, 60),
+    # Logons of one FIX session from one address, right or wrong, and connections of one address.
+    "fix_logon": Budget(20, 60, fail_closed=True),
+    "fix_connect": Budget(120, 60, fail_closed=True),
     "register": Budget(10, 3600, fail_closed=True),
     # Mails to one address, and mails caused by one peer.
     "mail": Budget(5, 3600, fail_closed=True),

@@ -17,6 +17,7 @@ from accounts.models import (
     ApiKey,
     ChangeRequest,
     DataExport,
+    FixKey,
     Invitation,
     KnownDevice,
     LoginEvent,
@@ -45,7 +46,7 @@ from trading.models import FallbackRequest
 
 #: What hangs on a user and goes with them; ``user`` is its column.
 OWN_ROWS = (
-    ApiKey, ChangeRequest, DataExport, KnownDevice, LoginEvent, MailToken, MobileNumber, Passkey, PersonalData, PushDevice, RecoveryCode,
+    ApiKey, ChangeRequest, DataExport, FixKey, KnownDevice, LoginEvent, MailToken, MobileNumber, Passkey, PersonalData, PushDevice, RecoveryCode,
     SocialLink, TokenFamily, TotpDevice, UserSession,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from django.db.models import ProtectedError
 from accounts.models import (
     ApiKey,
     DataExport,
+    FixKey,
     Invitation,
     KnownDevice,
     LoginEvent,
@@ -48,6 +49,7 @@ from compliance.services.retention import hold_release, hold_set, retention_look
 from compliance.tests.factories import case_filled, client_make
 from compliance.tests.test_documents import SOON
 from compliance.tests.test_uploads import picture
+from trading.models import FixMessage, FixSession
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +88,16 @@ def _invitation(user: User) -> Invitation:
     )
 
 
+def _fix_message(user: User) -> FixMessage:
+    account = account_open(user=user)
+    key = FixKey.objects.create(
+        user=user, account=account, name="k", comp_id=uuid.uuid4().hex[:14], password_digest=b"x", scopes=["read"],
+        created_at=NOW,
+    )  # fmt: skip
+    session = FixSession.objects.create(key=key, core_account=account.core_account)
+    return FixMessage.objects.create(session=session, seq=1, msg_type="8", body="x", sent_ns=0, sent_at=NOW)
+
+
 #: Class -> a row of it for a user; the moment is written afterwards.
 MAKERS: dict[str, Callable[[User], Any]] = {
     "sign-ins": lambda u: LoginEvent.objects.create(user=u, outcome="ok", method="password", created_at=NOW),
@@ -109,6 +121,9 @@ MAKERS: dict[str, Callable[[User], Any]] = {
     "keys expired": lambda u: ApiKey.objects.create(
         user=u, name="k", key_id=uuid.uuid4().hex[:19], secret_sealed=b"x", scopes=["read"], created_at=NOW
     ),
+    "FIX keys revoked": lambda u: _fix_message(u).session.key,
+    "FIX keys expired": lambda u: _fix_message(u).session.key,
+    "FIX messages": lambda u: _fix_message(u),
     "recovery codes": lambda u: RecoveryCode.objects.create(user=u, digest=os.urandom(32), created_at=NOW),
     "exports": lambda u: DataExport.objects.create(user=u, created_at=NOW, expires_at=NOW),
     "events": lambda u: OutboxEvent.objects.create(topic="a.b", key="1"),

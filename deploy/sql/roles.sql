@@ -2,6 +2,7 @@
 -- run again at any time. The tests run it on the real server and try every role, table and verb (backoffice/tests/test_grants.py).
 --
 --   brokerage_web        pages and API: everything it needs to, but what the engine or the audit trail says it can only read
+--                        (the FIX gateway signs in as it too: it does for clients what the API does)
 --   brokerage_worker     runners and background jobs: as web; moves waiting acts into the audit chain
 --   brokerage_projector  writes what the engine says; cannot read who people are, nor any credential
 --   brokerage_market     the market data process: candles, prints and its own place in the feed

@@ -108,6 +108,8 @@ def _value(name: str, route: str, world: World, target: str, account: str) -> An
         return world.things["key_id"] if target == "theirs" else nobody()
     if name == "request_id" and target == "unassigned":
         return world.things["unassigned_request"]
+    if route == "api-fix-key" and name == "id":
+        return world.things["fix_key_id"] if target == "theirs" else nobody()
     if name in THINGS:
         if target == "theirs":
             return world.things[THINGS[name]]

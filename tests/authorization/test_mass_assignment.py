@@ -25,7 +25,7 @@ OURS = ("accounts", "backoffice", "compliance", "marketdata", "risk", "trading",
 #: Written by the machine itself when anybody comes: when a session, a key or a sign-in was used last, what waits to be recorded, steps of counters.
 NOT_THE_CALLER = {
     "accounts.usersession", "accounts.knowndevice", "accounts.loginevent", "platform.auditpending", "platform.outboxevent", "accounts.tokenfamily",
-    "accounts.apikey", "accounts.refreshtoken",
+    "accounts.apikey", "accounts.fixkey", "accounts.refreshtoken",
 }  # fmt: skip
 
 
@@ -181,6 +181,7 @@ def test_json_bodies_refuse_each_column_by_name(world: World) -> None:
         ("POST", "/api/v1/orders"): {"symbol": "SOL-USD", "side": "buy", "type": "limit", "qty": "1", "price": "100"},
         ("PATCH", f"/api/v1/orders/{world.things['order_id']}"): {"account": world.theirs.number, "qty": "2"},
         ("POST", "/api/v1/api-keys"): {"name": "more", "scopes": ["read"]},
+        ("POST", "/api/v1/fix-keys"): {"name": "more", "scopes": ["read"]},
         ("POST", "/api/v1/onboarding/appeal"): {"text": "Please look at it again, thank you."},
         ("POST", "/api/v1/withdrawals"): {"beneficiary_id": world.things["beneficiary_id"], "amount": "1"},
         ("POST", "/api/v1/beneficiaries"): {"holder": "Anna", "iban": "GB29NWBK60161331926819"},

@@ -48,7 +48,7 @@ BY_ITSELF = {
     ("embed-session", "POST"), ("embed-data", "GET"),
 }  # fmt: skip
 #: Where a page itself asks those who have a second factor for a fresh one; without a factor it opens.
-PROVES_BY_ITSELF = {("profile-api-keys", "GET")}
+PROVES_BY_ITSELF = {("profile-api-keys", "GET"), ("profile-fix-keys", "GET")}
 REFUSED = {expect.FORBIDDEN, expect.SIGN_IN, expect.NOT_THERE}
 #: Callers that differ nowhere in the administration from one that is asked.
 NOT_IN_ADMIN = {

@@ -19,6 +19,7 @@ from accounts.models import (
     ApiKey,
     Beneficiary,
     DataExport,
+    FixKey,
     Invitation,
     Passkey,
     PushDevice,
@@ -30,6 +31,7 @@ from accounts.models import (
     Withdrawal,
 )
 from accounts.services.api_keys import api_key_create
+from accounts.services.fix_keys import fix_key_create
 from accounts.services.members import invitation_secret_make
 from accounts.services.sessions import session_begin
 from accounts.services.token_families import family_begin
@@ -117,6 +119,10 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     do("GET", "/api/v1/api-keys")
     do("GET", "/profile/api")
     do("GET", "/profile/api-keys")
+    do("GET", "/api/v1/fix-keys")
+    do("GET", "/profile/fix-keys")
+    desks = [fix_key_create(user=anna, account=number, name=SECRET, scopes=["read"])[0] for _ in range(3)]
+    do("POST", "/profile/fix-keys", form={"revoke": str(desks[0].pk)})
     spare = [api_key_create(user=anna, name=f"{SECRET}{turn}", scopes=["read"])[0] for turn in range(3)]
     do("POST", "/profile/api-keys", form={"revoke": str(spare[0].pk)})
     families = []
@@ -206,6 +212,7 @@ def record(recording: Recording, platform: LivePlatform) -> None:
     do("DELETE", f"/api/v1/orders/{other}", query=here)
     do("POST", "/api/v1/orders/cancel-all", body={"account": number, "symbol": "BTC-USD"})
     do("DELETE", f"/api/v1/api-keys/{spare[1].pk}")
+    do("DELETE", f"/api/v1/fix-keys/{desks[1].pk}")
     do("DELETE", f"/api/v1/auth/sign-ins/{families[1]}")
     ended = session_begin(user=anna, method="password", ip="127.0.0.1", user_agent="")
     do("POST", f"/security/sessions/{ended.pk}/end", form={})
@@ -219,6 +226,9 @@ def record(recording: Recording, platform: LivePlatform) -> None:
         Call("PATCH", f"/api/v1/orders/{placed}", body={"qty": "1"}),
         Call("POST", "/api/v1/orders/cancel-all", body={"account": number}),
         Call("DELETE", f"/api/v1/api-keys/{spare[2].pk}"),
+        Call("DELETE", f"/api/v1/fix-keys/{desks[2].pk}"),
+        Call("POST", "/profile/fix-keys", form={"revoke": str(desks[2].pk)}),
+        Call("POST", "/api/v1/fix-keys", body={"name": "theirs", "scopes": ["read"], "account": number}),
         Call("DELETE", f"/api/v1/auth/sign-ins/{families[2]}"),
         Call("POST", "/profile/api-keys", form={"revoke": str(spare[2].pk)}),
         Call("POST", "/profile/api", form={"sign_in": str(families[2])}),
@@ -250,6 +260,7 @@ def belongings(user: User) -> dict[str, Any]:
         "accounts": sorted(accounts.values_list("number", "status", "name")),
         "members": sorted(TradingAccountMember.objects.filter(account__in=accounts).values_list("user_id", "role")),
         "invitations": sorted(Invitation.objects.filter(account__in=accounts).values_list("pk", "revoked_at", "accepted_at")),
+        "FIX sessions": sorted(FixKey.objects.filter(user=user).values_list("pk", "revoked_at", "name")),
         "keys": sorted(ApiKey.objects.filter(user=user).values_list("pk", "revoked_at", "name")),
         "sign-ins": sorted(TokenFamily.objects.filter(user=user).values_list("pk", "revoked_at")),
         "sessions": sorted(UserSession.objects.filter(user=user).values_list("pk", "ended_at")),
@@ -274,6 +285,8 @@ def marks(user: User) -> Iterator[str]:
     yield from accounts.values_list("number", flat=True)
     yield from (str(pk) for pk in ApiKey.objects.filter(user=user).values_list("pk", flat=True))
     yield from ApiKey.objects.filter(user=user).values_list("key_id", flat=True)
+    yield from (str(pk) for pk in FixKey.objects.filter(user=user).values_list("pk", flat=True))
+    yield from FixKey.objects.filter(user=user).values_list("comp_id", flat=True)
     yield from (str(pk) for pk in TokenFamily.objects.filter(user=user).values_list("pk", flat=True))
     yield from (str(pk) for pk in UserSession.objects.filter(user=user).values_list("pk", flat=True))
     yield from (str(pk) for pk in KycDocument.objects.filter(case__user=user).values_list("pk", flat=True))

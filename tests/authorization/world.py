@@ -30,6 +30,7 @@ from accounts.models import (
 from accounts.roles import ROLES
 from accounts.selectors.sessions import SESSION_ID, sessions_forget
 from accounts.services.exports import export_build
+from accounts.services.fix_keys import fix_key_create
 from accounts.services.members import invitation_secret_make
 from accounts.services.push_devices import push_device_add
 from accounts.services.rules import disclosures_accept
@@ -284,6 +285,7 @@ def _things(anna: User, theirs: TradingAccount, people: dict[str, User], actors:
         "session_id": str(session_begin(user=anna, method="password", ip="127.0.0.1", user_agent="").pk),
         "family_id": str(_family_of(family)),
         "key_id": str(key_of(anna, "read").key.pk),
+        "fix_key_id": str(fix_key_create(user=anna, account=theirs.number, name="desk", scopes=["read"])[0].pk),
         "export_id": str(export.pk),
         "passkey": str(passkey.uid),
         "device_id": str(device.pk),

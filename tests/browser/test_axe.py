@@ -22,6 +22,7 @@ from django.urls import get_resolver
 from accounts.models import TradingAccount
 from accounts.roles import ADMINISTRATOR, FINANCE
 from accounts.services.api_keys import api_key_create
+from accounts.services.fix_keys import fix_key_create
 from accounts.services.mail_tokens import mail_token_make
 from accounts.services.members import invitation_secret_make, invitation_send
 from accounts.services.mobile import mobile_ask
@@ -104,6 +105,7 @@ def _client(site: Site) -> Trader:
     site.order(trader, symbol="ETH-USD", side="buy", price="3001", qty="0.25", time_in_force="ioc")
     site.order(trader, symbol="ETH-USD", side="sell", price="3333.33", qty="0.125", post_only=True)
     api_key_create(user=trader.user, name="my program", scopes=["read", "trade"], networks=["203.0.113.0/24"])
+    fix_key_create(user=trader.user, account=None, name="desk", scopes=["read", "trade"], cancel_on_disconnect=True)
     mobile_ask(user=trader.user, number="+447700900123")
     push_device_add(user=trader.user, token="token-of-a-telephone", name="my telephone")
     family_begin(user=trader.user, name="laptop", agent="curl/8", address="203.0.113.7")
@@ -163,7 +165,8 @@ def _pages(site: Site) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         ("home", "/"), ("trade", "/trade/ETH-USD"), ("orders", "/orders"), ("orders", "/orders?view=all"), ("orders", "/orders?view=fills"),
         ("order", f"/orders/{order}"), ("portfolio", "/portfolio"), ("ledger", "/account/ledger"), ("profile", "/profile"),
         ("personal", "/profile/personal"), ("export", "/profile/export"), ("close", "/profile/close"), ("profile-api", "/profile/api"),
-        ("profile-api-keys", "/profile/api-keys"), ("security", "/security"), ("password", "/security/password"),
+        ("profile-api-keys", "/profile/api-keys"), ("profile-fix-keys", "/profile/fix-keys"),
+        ("security", "/security"), ("password", "/security/password"),
         ("email", "/security/email"), ("login-history", "/security/history"),
         ("mobile", "/security/mobile"), ("mobile-confirm", "/security/mobile/code"),
         ("totp", "/security/authenticator"), ("withdrawals", "/account/withdrawals"),

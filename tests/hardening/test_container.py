@@ -215,12 +215,9 @@ def test_no_process_can_do_more_than_it_must(services: dict[str, Any]) -> None:
 def test_only_what_speaks_to_the_outside_can_reach_it(services: dict[str, Any]) -> None:
     networks = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["networks"]
     assert networks["inside"]["internal"] is True
-    assert {name for name, service in services.items() if "front" in service["networks"]} == {
-        "web",
-        "web-fallback",
-        "worker",
-    }
-    assert {name for name, service in services.items() if service.get("ports")} == {"web", "web-fallback"}
+    front = {name for name, service in services.items() if "front" in service["networks"]}
+    assert front == {"web", "web-fallback", "worker", "fix"}
+    assert {name for name, service in services.items() if service.get("ports")} == {"web", "web-fallback", "fix"}
     assert {
         name for name, service in services.items() if any("journal" in volume for volume in service["volumes"])
     } == {"engine"}

@@ -22,7 +22,7 @@ from brokerage.launch.account import is_alive
 from tests.live_platform import ROOT, LivePlatform
 from trading.engine import wire
 
-NAMES = ("engine", "projector", "marketdata", "runners", "web", "web-fallback", "demo", "kyc-sandbox", "worker")
+NAMES = ("engine", "projector", "marketdata", "runners", "web", "web-fallback", "fix", "demo", "kyc-sandbox", "worker")
 
 
 def wait_for(holds: Callable[[], object], what: str, seconds: float = 120) -> None:

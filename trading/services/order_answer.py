@@ -42,6 +42,8 @@ class OrderAnswer:
     executions: list[Row] | None = field(default_factory=list)
     refusal: Refusal | None = None
     replayed: bool = False
+    #: The engine's number of a cancel or replace that was done; 0 for others.
+    cmd_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def order_cancel(*, account: AccountRef, order_id: int) -> OrderAnswer:
     event = next(item for item in outcome.events if item.order_id == order_id)
     row, _ = _with_events(account, event, outcome.events)
     day_give_back(account, {order_id: cancelled_value(event)}, {order_id: row})
-    return OrderAnswer(order=row, executions=[])
+    return OrderAnswer(order=row, executions=[], cmd_seq=event.cmd_seq)
 
 
 def _dead(account: AccountRef, order_id: int, code: int) -> Refusal:
@@ -181,7 +181,7 @@ def order_replace(
         return OrderAnswer(refusal=refused(outcome, side, instrument))
     event = next(item for item in outcome.events if item.order_id == order_id)
     row, fills = _with_events(account, event, outcome.events)
-    return OrderAnswer(order=row, executions=fills)
+    return OrderAnswer(order=row, executions=fills, cmd_seq=event.cmd_seq)
 
 
 def _present(account: AccountRef, order_id: int) -> tuple[int, int, int, int] | None:
@@ -220,4 +220,4 @@ def _replace_replayed(account: AccountRef, duplicate: Event, instrument: Instrum
     if row is None:
         return OrderAnswer(refusal=Refusal(int(RejectCode.UNKNOWN_ORDER)), replayed=True)
     fills = executions_of_command(account.core_account, duplicate.order_id, duplicate.ref_id)
-    return OrderAnswer(order=row, executions=fills, replayed=True)
+    return OrderAnswer(order=row, executions=fills, replayed=True, cmd_seq=duplicate.ref_id)
