@@ -86,7 +86,7 @@ def crypto_sheets(kind: Kind, year: TaxYear, moves: Sequence[tuple[AssetRef, Seq
             )  # fmt: skip
     table = Sheet("total", "By asset", COLUMNS, rows, "No crypto asset was bought, sold or moved in this year.")
     gaps = (
-        [f"{bare} of the movements have no amount in money: no price of record, or a fee in another asset."]
+        [f"{bare} of {lines} movements, no amount in money: no price of record, or a fee in another asset."]
         if bare
         else []
     )
@@ -96,4 +96,4 @@ def crypto_sheets(kind: Kind, year: TaxYear, moves: Sequence[tuple[AssetRef, Seq
         "here.",
         "Whether an address that units went to is of another provider or the holder's own is not known here.",
     ]
-    return Sheets(table, [], gaps, notes, lines)
+    return Sheets(table, [], gaps, notes)

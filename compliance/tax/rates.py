@@ -60,7 +60,9 @@ class Rates:
         return amount / rate.units if rate else None
 
 
-def _row(row: dict[str, str], number: int) -> Rate:
+def _row(found: dict[str, str | None], number: int) -> Rate:
+    # A row that is cut short has None in its last columns.
+    row = {name: found.get(name) or "" for name in COLUMNS}
     first, last = parse_day(row["first"]), parse_day(row["last"])
     units = Fraction(parse_decimal(row["units"]))
     if first is None or last is None or units <= 0 or not row["source"]:

@@ -198,7 +198,7 @@ def test_yearly_sums_by_crypto_asset(country: str, code: str) -> None:
         ("SOL", "received: deposit", None, "1", "3", None, None),
         ("SOL", "sent: transfer", None, "1", "1", None, None),
     ]  # fmt: skip
-    assert found["not worked out"][0]["value"].startswith("2 of the movements")
+    assert found["not worked out"][0]["value"].startswith("2 of 5 movements")
 
 
 # ---- fees in kind, exchanges ------------------------------------------------------------------------------------------
