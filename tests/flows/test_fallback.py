@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.models import TradingAccountMember
@@ -26,7 +27,7 @@ from trading.models import Execution, FallbackRequest, Order
 from trading.selectors.fallback import fallback_state
 from trading.selectors.orders import order_number
 from trading.services.engine_access import get_engine_client
-from trading.services.fallback import request_cancel, request_close
+from trading.services.fallback import LOCKS, request_cancel, request_close
 
 LIMIT = {"symbol": "ETH-USD", "type": "limit"}
 
@@ -175,6 +176,20 @@ def test_an_engine_that_is_away_loses_nothing(
     asked.refresh_from_db()
     assert (asked.state, asked.sent_at) == ("claimed", None)
     assert desk.request_release(staff=dealer, number=asked.pk).state == "received"
+
+
+def test_one_try_at_a_time(live_platform: LivePlatform, client: Trader, dealer: Any) -> None:
+    asked = ask_cancel(client)
+    desk.request_claim(staff=dealer, number=asked.pk)
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [LOCKS + asked.pk])
+            assert code_of(desk.request_execute, staff=dealer, number=asked.pk) == 7080
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCKS + asked.pk])
+    finally:
+        other.close()
+    assert desk.request_execute(staff=dealer, number=asked.pk).state == "done"
 
 
 def test_an_order_that_was_cancelled_meanwhile_is_done(

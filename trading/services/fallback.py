@@ -23,6 +23,7 @@ from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.terms import OrdType, Side
 from brokerage.kernel.units import from_units
 from brokerage.platform.audit import record
+from brokerage.platform.locks import alone
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_core
 from trading.models import FallbackRequest, Order
 from trading.selectors.fallback import closable, closable_left, status_word
@@ -38,6 +39,8 @@ OPEN_MAX = 20
 SENT_MAX = timedelta(hours=20)
 #: So long an answer may still be on its way; before that nobody writes down another outcome.
 ANSWER_TIME = timedelta(seconds=60)
+#: Where the advisory locks of requests begin, clear of the house's other ones.
+LOCKS = 0x46_42 << 44
 #: After these nobody knows whether the command was done.
 _UNKNOWN = (RejectCode.OUTCOME_UNKNOWN, RejectCode.PROJECTION_STALE)
 _STATE = FallbackRequest.State
@@ -231,8 +234,16 @@ def request_done_by_hand(*, number: int, staff: User, outcome: str) -> FallbackR
 def request_execute(*, number: int, staff: User) -> FallbackRequest:
     """Do it through the engine. 9010 when that is away and 9011 when its answer is lost: the request stays and can be sent again.
 
-    A refusal of the engine, or nothing to trade with, raises its number and leaves the request with its dealer.
+    A refusal of the engine, or nothing to trade with, raises its number and leaves the request with its dealer. One try at a time: what one
+    learns of the engine must not be undone by what another does not know.
     """
+    with alone(LOCKS + number) as mine:
+        if not mine:
+            raise RejectedError(RejectCode.REQUEST_STATE, needed="no other try under way", available="being done now")
+        return _execute(number, staff)
+
+
+def _execute(number: int, staff: User) -> FallbackRequest:
     row, again = _begin(number, staff)
     account = account_for_user(row.account.owner_id, row.account.number)  # type: ignore[arg-type]
     try:
