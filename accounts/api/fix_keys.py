@@ -45,7 +45,7 @@ class FixKeyBody(StrictSerializer):
 
 
 class FixKeyAnswer(serializers.Serializer[Any]):
-    """A FIX session; its password is only in the answer that made it."""
+    """A FIX session; its secret, the password, is only in the answer that made it."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -64,7 +64,7 @@ class FixKeyAnswer(serializers.Serializer[Any]):
 class FixKeyCreated(FixKeyAnswer):
     """A FIX session just made."""
 
-    password = serializers.CharField(help_text="Shown this once.")
+    secret = serializers.CharField(help_text="Password (554). Shown this once.")
 
 
 def _time(value: Any) -> str | None:
@@ -110,7 +110,7 @@ class FixKeysView(ApiView):
         if second_factor_enrolled(request.user.pk):
             step_up_required(request, "api_key")
         key, password = fix_key_create(user=request.user, account=data.pop("account", None), **data)
-        return Response({**fix_key_json(key), "password": password}, status=201)
+        return Response({**fix_key_json(key), "secret": password}, status=201)
 
 
 class FixKeyView(ApiView):

@@ -46,7 +46,8 @@ FILES = {"api-orders-csv", "api-executions-csv", "api-ledger-csv", "api-withdraw
          "api-account-tax-csv", "api-account-tax-pdf"}  # fmt: skip
 #: Answered with nothing, or by an address that is none.
 EMPTY = {
-    ("api-sign-in", "DELETE"), ("api-key", "DELETE"), ("api-push-device", "DELETE"), ("api-logout", "POST"), ("api-unknown", "GET"),
+    ("api-sign-in", "DELETE"), ("api-key", "DELETE"), ("api-fix-key", "DELETE"),
+    ("api-push-device", "DELETE"), ("api-logout", "POST"), ("api-unknown", "GET"),
     ("api-onboarding-webhook", "POST"), ("api-beneficiary", "DELETE"),
 }  # fmt: skip
 

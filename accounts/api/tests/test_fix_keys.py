@@ -49,12 +49,12 @@ def test_made_listed_and_revoked_by_rest(owner: tuple[User, TradingAccount]) -> 
     assert document["cancel_on_disconnect"] is True
     # Of the password only a digest is kept, and nothing of it is recorded.
     key = FixKey.objects.get()
-    assert bytes(key.password_digest) == password_digest(document["password"])
+    assert bytes(key.password_digest) == password_digest(document["secret"])
     acts = list(AuditPending.objects.filter(action="fix_key.created"))
     assert len(acts) == 1
-    assert document["password"] not in str(acts[0].after)
+    assert document["secret"] not in str(acts[0].after)
     [listed] = call(user, "GET", "fix-keys").json()["results"]
-    assert "password" not in listed
+    assert "secret" not in listed
     assert call(user, "DELETE", f"fix-keys/{document['id']}").status_code == 204
     assert call(user, "DELETE", f"fix-keys/{document['id']}").status_code == 204
     key.refresh_from_db()
