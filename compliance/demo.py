@@ -20,7 +20,7 @@ from accounts.services.rules import disclosures_accept
 from accounts.services.trading_accounts import account_open
 from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import utc_now
-from brokerage.kernel.terms import OrdType, Side, TimeInForce
+from brokerage.kernel.terms import OrderSource, OrdType, Side, TimeInForce
 from brokerage.platform.audit import Actor, acting
 from compliance.models import KycCase, KycProposal
 from compliance.selectors.checklist import steps_done
@@ -30,7 +30,7 @@ from compliance.services.kyc import State, case_decide, case_open, case_submit
 from compliance.services.liveness import liveness_answer, liveness_begin
 from marketdata.selectors.instruments import instrument_by_symbol
 from trading.selectors.orders import order_by_client_id
-from trading.services.orders import SOURCE_PORTAL, order_place
+from trading.services.orders import order_place
 
 log = logging.getLogger(__name__)
 OFFICER = "compliance@demo.test"
@@ -138,7 +138,7 @@ def _trade(user: User) -> None:
     if order_by_client_id(account.core_account, name) is None:
         order_place(
             account=account, instrument=share, side=Side.BUY, ord_type=OrdType.MARKET, time_in_force=TimeInForce.IOC, qty=Decimal(1),
-            cl_ord_id=name, source=SOURCE_PORTAL,
+            cl_ord_id=name, source=OrderSource.PORTAL,
         )  # fmt: skip
 
 

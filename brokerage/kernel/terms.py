@@ -145,6 +145,22 @@ class InstrumentKind(Term):
     MARGIN = 2
 
 
+class OrderSource(Term):
+    """Which door an order came through; for the record, no rule of the core asks. Above its eight bits: the number of a FIX session."""
+
+    ENGINE = 0
+    API = 1
+    PORTAL = 2
+    DESK = 3
+    FIX = 4
+    DEMO = 9
+
+    @classmethod
+    def of(cls, source: int) -> OrderSource | None:
+        """The door of an order's ``source``; None for one that is not ours."""
+        return cls._value2member_map_.get(source & 0xFF)  # type: ignore[return-value]
+
+
 class CancelReason(Term):
     """Why an order left the book without being filled."""
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from brokerage.kernel.clock import NS_PER_S, datetime_from_ns
 from brokerage.kernel.identifiers import encode_id
-from brokerage.kernel.terms import CancelReason, OrdType, TimeInForce
+from brokerage.kernel.terms import CancelReason, OrderSource, OrdType, TimeInForce
 from compliance.reporting.mifid_rts22 import CLIENT_SOURCES, Firm, match_id
 from compliance.reporting.outcome import in_order
 
@@ -80,7 +80,7 @@ def problems_of(order: CatOrder, event: CatEvent, firm: Firm) -> tuple[str, ...]
         found.append("FIRM_IMID")
     if not order.holder_type:
         found.append("CLIENT_TYPE")
-    if order.source not in CLIENT_SOURCES:
+    if OrderSource.of(order.source) not in CLIENT_SOURCES:
         found.append("EXECUTOR")
     if event.kind == FILLED and not firm.market_center:
         found.append("FIRM_MARKET_CENTER")

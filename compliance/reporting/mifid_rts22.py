@@ -17,6 +17,7 @@ from decimal import Decimal
 
 from brokerage.kernel.clock import datetime_from_ns, rfc3339
 from brokerage.kernel.identifiers import encode_id, is_cfi, is_currency, is_isin, is_lei, is_mic
+from brokerage.kernel.terms import OrderSource
 from compliance.reporting.outcome import in_order
 from compliance.reporting.person_id import Person, names, person_id, surname_words
 
@@ -40,7 +41,7 @@ COLUMNS = (
 #: Spot crypto assets and spot currencies are no financial instruments (MiFID II Annex I, Section C); what is on margin is a contract for differences.
 _NO_INSTRUMENT = frozenset({("spot", "crypto"), ("spot", "fx")})
 #: Channels in which the client's own instruction came as it was executed.
-CLIENT_SOURCES = frozenset({1, 2})
+CLIENT_SOURCES = frozenset({OrderSource.API, OrderSource.PORTAL, OrderSource.FIX})
 _TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 &/().,'-]*")
 _INDEX_MAX = 25
 
@@ -119,7 +120,7 @@ def new_row(fill: Fill, security: Security, holder: Holder, firm: Firm) -> tuple
     problems += holder_problem
     contract, contract_problems = _instrument(security)
     problems += contract_problems
-    if fill.source not in CLIENT_SOURCES:
+    if OrderSource.of(fill.source) not in CLIENT_SOURCES:
         problems.append("EXECUTOR")
     quantity, price = _number(fill.qty, 18, 17), _number(fill.price, 18, 13)
     if quantity is None or price is None:

@@ -42,7 +42,7 @@ _ROWS = (
     Reason("CLIENT_SEVERAL", "The account has several holders; a row for all of them is not made yet.", "client", "Report it by hand."),
     Reason("CLIENT_TYPE", "What the report must say of a company (institutional customer, reduction of a commercial risk) is not known.", "client", "Not asked by onboarding yet: report it by hand."),
     Reason("DECISION_MAKER", "Others than the holder may trade this account; who decided is not kept with the order.", "client", "Report it by hand, with the person who decided."),
-    Reason("EXECUTOR", "The order did not come from the client by the portal or the API; who in the firm decided is not kept with it.", "report", "Report it by hand, with the person who decided."),
+    Reason("EXECUTOR", "The order did not come from the client by the portal, the API or FIX; who in the firm decided is not kept with it.", "report", "Report it by hand, with the person who decided."),
     Reason("CANCEL_INITIATOR", "The order was cancelled with others at once; whether the client or the firm asked is not kept with it.", "report", "The audit trail says who did: report it by hand."),
     Reason("NUMBER_FORM", "A price or quantity has more digits than its field.", "report", "Report it by hand."),
 )  # fmt: skip

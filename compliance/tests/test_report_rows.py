@@ -14,7 +14,7 @@ import pytest
 from accounts.trading_policy import trading_policy
 from brokerage.kernel.clock import parse_rfc3339
 from brokerage.kernel.identifiers import encode_id
-from brokerage.kernel.terms import CancelReason
+from brokerage.kernel.terms import CancelReason, OrderSource
 from compliance.identity import DetailError, national_insurance_check
 from compliance.reporting import cat
 from compliance.reporting.cat import CatEvent, CatOrder
@@ -304,6 +304,12 @@ def test_who_ended_an_order() -> None:
     assert cat.problems_of(BOUGHT, step(4, "canceled", "60", "0", reason=CancelReason.MASS), FIRM) == (
         "CANCEL_INITIATOR",
     )
+
+
+@pytest.mark.parametrize("source", [OrderSource.API, OrderSource.PORTAL, OrderSource.FIX | 7 << 8])
+def test_every_door_of_the_client_is_reported(source: int) -> None:
+    assert cat.problems_of(replace(BOUGHT, source=source), step(3, "filled", "1", "0"), FIRM) == ()
+    assert new_row(replace(FILL, source=source), SHARE, Holder(JOHN), FIRM)[1] == ()
 
 
 @pytest.mark.parametrize(

@@ -329,12 +329,12 @@ def test_time_ends_a_run_after_the_batch_at_hand() -> None:
 def test_one_run_at_a_time() -> None:
     other = connection.copy()
     try:
-        with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [retention.LOCK])
+        other.cursor().execute("SELECT pg_advisory_lock(%s)", [retention.LOCK])
         with pytest.raises(retention.RetentionRunningError):
             retention_run(now=NOW)
         with pytest.raises(CommandError, match="already"):
             call_command("retention", "--apply")
+        other.cursor().execute("SELECT pg_advisory_unlock(%s)", [retention.LOCK])
     finally:
         other.close()
     retention_run(now=NOW)

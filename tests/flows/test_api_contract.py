@@ -41,6 +41,8 @@ def test_the_addresses_are_those_promised(tmp_path: Path) -> None:
         "accounts", "accounts/{number}", "accounts/{number}/overview", "accounts/{number}/statement",
         "accounts/{number}/statement.csv", "accounts/{number}/statement.pdf", "accounts/{number}/tax-documents",
         "accounts/{number}/tax-documents/{code}/{year}.csv", "accounts/{number}/tax-documents/{code}/{year}.pdf", "compliance/register",
+        "compliance/reports/{report}", "compliance/reports/{report}/file", "compliance/reports/{report}/rejects.csv",
+        "compliance/reports/{report}/summary.pdf",
         "api-keys", "api-keys/{id}", "fix-keys", "fix-keys/{id}", "auth/sign-ins", "auth/sign-ins/{family_id}",
         "audit/checkpoint", "audit/consistency", "audit/entries", "audit/entries/{seq}", "audit/entries/{seq}/proof",
         "audit/export", "auth/logout", "auth/register", "auth/token", "auth/token/refresh", "balances", "beneficiaries",

@@ -15,6 +15,7 @@ from accounts.selectors.access import AccountRef
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.terms import OrderSource
 from brokerage.kernel.units import format_plain
 from brokerage.platform.api import ApiView, Page, idempotency_key, listing, page_of, query_of
 from brokerage.platform.api_schema import IDEMPOTENCY, documented, list_of
@@ -48,7 +49,7 @@ REFUSALS = (404, 409, 422, 504)
 
 def source_of(request: Request) -> int:
     """Which door an order came through; for the record only."""
-    return order_service.SOURCE_API if request.auth else order_service.SOURCE_PORTAL
+    return OrderSource.API if request.auth else OrderSource.PORTAL
 
 
 def _answered(answer: OrderAnswer, account: AccountRef, status: int) -> Response:

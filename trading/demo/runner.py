@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from brokerage.kernel.clock import Clock
+from brokerage.kernel.terms import OrderSource
 from native.layout import Event, EventFlag, EventType, OrdType, Reject, Stp, Tif
 from trading.demo.model import InstrumentSpec, MarketModel, Quote
 from trading.engine import commands
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 
 MAKERS = 3
 TICK_S = 0.05
-SOURCE_DEMO = 9
 #: A market that is closed or halted is left alone for this long before it is tried again.
 PAUSE_S = 20.0
 PAUSE_CODES = {Reject.INSTRUMENT_CLOSED, Reject.INSTRUMENT_HALTED, Reject.GLOBAL_HALT, Reject.REDUCE_ONLY_STATE}
@@ -199,7 +199,7 @@ class DemoMarket:
             qty,
             stp=Stp.CANCEL_OLDEST,
             cl_ord_id=self._id(),
-            source=SOURCE_DEMO,
+            source=OrderSource.DEMO,
         )
 
     # ---- makers -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from brokerage.fix.dictionary import time_ns, time_text
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import encode_id, is_cl_ord_id
 from brokerage.kernel.rejects import RejectCode, reject_row
-from brokerage.kernel.terms import CancelReason, ExecType, OrdStatus, OrdType, Side, TimeInForce
+from brokerage.kernel.terms import CancelReason, ExecType, OrderSource, OrdStatus, OrdType, Side, TimeInForce
 from brokerage.kernel.units import parse_decimal
 from marketdata.selectors.instruments import InstrumentRef, asset_by_core, instrument_by_core, instrument_by_symbol
 from native.layout import EventType
@@ -27,17 +27,14 @@ from trading.selectors.shapes import (
     reject_numbers,
 )
 
-#: What sent an order, in its ``source``: this door, and above its bits the number of the FIX session.
-SOURCE_FIX = 3
-SOURCE_BITS = 8
 #: FIX 4.4 spells numbers of ExecType and OrdStatus above 9 as letters, Trade is F.
 _POST_ONLY, _REDUCE_ONLY = "6", "E"
 _REASONS = {reason.value: reason for reason in CancelReason}
 
 
 def source_of(session: int) -> int:
-    """The ``source`` of orders of one FIX session."""
-    return SOURCE_FIX | session << SOURCE_BITS
+    """The ``source`` of orders of one FIX session (``OrderSource``)."""
+    return OrderSource.FIX | session << 8
 
 
 # ---- from the client ------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.identifiers import is_cl_ord_id, ulid_new
 from brokerage.kernel.rejects import RejectCode
-from brokerage.kernel.terms import OrdType, Side
+from brokerage.kernel.terms import OrderSource, OrdType, Side
 from brokerage.kernel.units import from_units
 from brokerage.platform.audit import record
 from brokerage.platform.locks import alone
@@ -31,7 +31,7 @@ from trading.selectors.orders import OPEN, order_get
 from trading.selectors.shapes import average_text, order_public_id
 from trading.services.order_answer import OrderAnswer, Row
 from trading.services.order_entry import account_demand, qty_lots
-from trading.services.orders import SOURCE_DESK, order_cancel, order_place
+from trading.services.orders import order_cancel, order_place
 
 #: Open requests of one account.
 OPEN_MAX = 20
@@ -290,7 +290,7 @@ def _place(row: FallbackRequest, account: AccountRef) -> OrderAnswer:
     instrument = _instrument(row)
     return order_place(
         account=account, instrument=instrument, side=Side(row.side), ord_type=OrdType.MARKET, time_in_force=None,
-        qty=from_units(row.sent_qty, instrument.lot_size), reduce_only=True, cl_ord_id=row.cl_ord_id, source=SOURCE_DESK,
+        qty=from_units(row.sent_qty, instrument.lot_size), reduce_only=True, cl_ord_id=row.cl_ord_id, source=OrderSource.DESK,
     )  # fmt: skip
 
 

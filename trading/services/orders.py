@@ -16,7 +16,7 @@ from accounts.selectors.access import AccountRef
 from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode
-from brokerage.kernel.terms import OrdType, Side, StpMode, TimeInForce
+from brokerage.kernel.terms import OrderSource, OrdType, Side, StpMode, TimeInForce
 from brokerage.kernel.units import format_plain
 from brokerage.platform.problems import ApiProblem
 from marketdata.selectors.instruments import InstrumentRef
@@ -59,9 +59,6 @@ from trading.services.order_entry import (
 )
 
 __all__ = [
-    "SOURCE_API",
-    "SOURCE_DESK",
-    "SOURCE_PORTAL",
     "PreviewAnswer",
     "order_cancel",
     "order_cancel_all",
@@ -69,11 +66,6 @@ __all__ = [
     "order_preview",
     "order_replace",
 ]
-
-SOURCE_API = 1
-SOURCE_PORTAL = 2
-#: Placed by the desk at a client's request.
-SOURCE_DESK = 3
 
 #: A mass cancel is repeated while the engine says there is more; the open-order cap makes this plenty.
 MASS_ROUNDS_MAX = 64
@@ -110,7 +102,7 @@ def order_place(
     stp: StpMode = StpMode.CANCEL_NEWEST,
     expire_at: int | None = None,
     cl_ord_id: str | None = None,
-    source: int = SOURCE_API,
+    source: int = OrderSource.API,
 ) -> OrderAnswer:
     """Enter an order. Idempotent by ``cl_ord_id`` (made here when None): the same body again gets the first answer,
     another body 1003.
@@ -243,7 +235,7 @@ def order_preview(
         stp,
         expire_at,
         "",
-        SOURCE_API,
+        OrderSource.API,
     )
     result = _ask(terms)
     value = _value(terms, result)
