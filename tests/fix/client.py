@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -52,9 +53,13 @@ class FixClient:
         self.buffer = b""
         self.seen: list[Got] = []
         self.socket: socket.socket | None = None
+        #: How to speak TLS; None: in the clear.
+        self.tls: ssl.SSLContext | None = None
 
     def connect(self) -> FixClient:
         self.socket = socket.create_connection(("127.0.0.1", self.port), 10)
+        if self.tls is not None:
+            self.socket = self.tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self.buffer = b""
         return self
 

@@ -25,22 +25,28 @@ class LiveFix:
     child: Child
 
 
-@pytest.fixture(scope="module")
-def live_fix(live_platform: LivePlatform, live_database: str) -> Iterator[LiveFix]:
+def gateway_on(platform: LivePlatform, database: str, **more: str) -> Iterator[LiveFix]:
+    """A gateway with these variables, stopped when done; for fixtures to ``yield from``."""
     port = free_port()
     environment = {
-        **live_platform.engine.environment,
-        "DATABASE_URL": live_database,
+        **platform.engine.environment,
+        "DATABASE_URL": database,
         "FIX_PORT": str(port),
         "RATE_SCALE": "1000",
+        **more,
     }
-    child = Child("fix", [sys.executable, "manage.py", "run_fix"], environment, live_platform.engine.var)
+    child = Child("fix", [sys.executable, "manage.py", "run_fix"], environment, platform.engine.var)
     try:
         child.start()
         yield LiveFix(port, child)
     finally:
         child.stop()
         print(child.tail())
+
+
+@pytest.fixture(scope="module")
+def live_fix(live_platform: LivePlatform, live_database: str) -> Iterator[LiveFix]:
+    yield from gateway_on(live_platform, live_database)
 
 
 @pytest.fixture(scope="module")
