@@ -142,15 +142,22 @@ class Supervisor:
                         os.kill(pid, signal.SIGKILL)
 
     def _check_port(self) -> None:
-        wanted = {"web": ("PORT", self.config.port), "web-fallback": ("FALLBACK_PORT", self.config.fallback_port)}
-        for variable, port in [wanted[child.process.name] for child in self.children if child.process.name in wanted]:
+        config = self.config
+        wanted = {
+            "web": ("PORT", config.host, config.port),
+            "web-fallback": ("FALLBACK_PORT", config.host, config.fallback_port),
+            "fix": ("FIX_PORT", config.fix_host, config.fix_port),
+        }
+        for variable, host, port in [
+            wanted[child.process.name] for child in self.children if child.process.name in wanted
+        ]:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((self.config.host, port))
+                    probe.bind((host, port))
                 except OSError as error:
                     raise LaunchError(
-                        f"Port {port} on {self.config.host} cannot be used ({error.strerror}): "
+                        f"Port {port} on {host} cannot be used ({error.strerror}): "
                         f"free it, or choose another with {variable}, for example `make run {variable}={port + 1}`."
                     ) from None
 

@@ -170,16 +170,21 @@ def test_a_process_that_never_comes_up_stops_the_start_with_its_own_words(var: P
     assert it.table() == {}
 
 
-def test_a_taken_port_is_named_with_the_variable(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "variable"), [("web", "PORT"), ("web-fallback", "FALLBACK_PORT"), ("fix", "FIX_PORT")]
+)
+def test_a_taken_port_is_named_with_the_variable(
+    var: Path, monkeypatch: pytest.MonkeyPatch, name: str, variable: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setenv("PORT", str(port))
-        it = Running(var, "web")
+        monkeypatch.setenv(variable, str(port))
+        it = Running(var, name)
         assert it.popen.wait(20) == 1
     assert f"Port {port} on 127.0.0.1 cannot be used (Address already in use)" in it.said()
-    assert f"make run PORT={port + 1}" in it.said()
+    assert f"make run {variable}={port + 1}" in it.said()
 
 
 def test_an_unknown_process_is_refused() -> None:
