@@ -367,8 +367,9 @@ def load_config(environ: Mapping[str, str]) -> Config:
         staff_networks=_networks(environ, "STAFF_NETWORKS"),
         client_second_factor=_flag(environ, "CLIENT_SECOND_FACTOR", not demo),
         staff_second_factor=_staff_second_factor(environ, demo=demo, env=env),
-        # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
+        # Exchange rates for tax documents; without the file amounts in other currencies are not converted.
         tax_rates_file=Path(rates).resolve() if (rates := _text(environ, "TAX_RATES_FILE", "")) else None,
+        # Providers for signing in with OpenID Connect; without the file there are none (docs/identity.md).
         oidc_file=Path(oidc).resolve() if (oidc := _text(environ, "OIDC_FILE", "")) else None,
         # Signed checkpoints of the audit trail go to files here and, when given, to a second folder (another disk, a mounted store).
         audit_dir=Path(_text(environ, "AUDIT_DIR", str(var_dir / "audit" / "checkpoints"))).resolve(),

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, FixKey, User
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -65,8 +65,8 @@ def api_key_create(
     if not name.strip():
         raise RejectedError(RejectCode.MISSING_FIELD, "Give the key a name.", needed="name", field="name")
     listed = networks_checked(networks)
-    if expires_in_days is not None and not 1 <= expires_in_days <= DAYS_MAX:
-        raise RejectedError(RejectCode.VALUE_OUT_OF_RANGE, needed=f"1 to {DAYS_MAX} days", field="expires_in_days")
+    now = utc_now()
+    expires_at = expiry_checked(expires_in_days, now)
     if "withdraw" in chosen and not (listed and expires_in_days):
         raise RejectedError(
             RejectCode.MALFORMED,
@@ -74,12 +74,7 @@ def api_key_create(
             needed="networks and expires_in_days",
             field="networks" if not listed else "expires_in_days",
         )
-    now = utc_now()
-    # The user's row is the lock, so that two at once keep to the bound.
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    living = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), user=user, revoked_at=None)
-    if living.count() >= KEYS_MAX:
-        raise RejectedError(RejectCode.API_KEY_LIMIT, needed=str(KEYS_MAX))
+    room_demand(ApiKey, user, now)
     row_id, secret = uuid.uuid4(), secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
         id=row_id,
@@ -90,7 +85,7 @@ def api_key_create(
         scopes=chosen,
         networks=listed,
         created_at=now,
-        expires_at=_expiry(now, expires_in_days),
+        expires_at=expires_at,
     )
     audit.record(
         "api_key.created",
@@ -103,8 +98,22 @@ def api_key_create(
     return key, secret
 
 
-def _expiry(now: datetime, days: int | None) -> datetime | None:
-    return now + timedelta(days=days) if days is not None else None
+def expiry_checked(days: int | None, now: datetime) -> datetime | None:
+    """When a key made now ends, None for never; RejectedError 1014 for days that cannot be."""
+    if days is None:
+        return None
+    if not 1 <= days <= DAYS_MAX:
+        raise RejectedError(RejectCode.VALUE_OUT_OF_RANGE, needed=f"1 to {DAYS_MAX} days", field="expires_in_days")
+    return now + timedelta(days=days)
+
+
+def room_demand(model: type[ApiKey] | type[FixKey], user: Any, now: datetime, text: str = "") -> None:
+    """Refuse (API_KEY_LIMIT) one more key of a kind than a user may have. In the caller's transaction, which makes it."""
+    # The user's row is the lock, so that two at once keep to the bound.
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    living = model.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), user=user, revoked_at=None)
+    if living.count() >= KEYS_MAX:
+        raise RejectedError(RejectCode.API_KEY_LIMIT, text, needed=str(KEYS_MAX))
 
 
 def api_key_revoke(*, user: Any, id: UUID) -> None:

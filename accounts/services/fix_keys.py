@@ -9,16 +9,14 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 
-from accounts.models import FixKey, User
+from accounts.models import FixKey
 from accounts.selectors.access import account_for_user
-from accounts.services.api_keys import DAYS_MAX, KEYS_MAX, networks_checked
+from accounts.services.api_keys import expiry_checked, networks_checked, room_demand
 from brokerage.kernel.clock import utc_now
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
@@ -60,21 +58,14 @@ def fix_key_create(
     if not name.strip():
         raise RejectedError(RejectCode.MISSING_FIELD, "Give the session a name.", needed="name", field="name")
     listed = networks_checked(networks)
-    if expires_in_days is not None and not 1 <= expires_in_days <= DAYS_MAX:
-        raise RejectedError(RejectCode.VALUE_OUT_OF_RANGE, needed=f"1 to {DAYS_MAX} days", field="expires_in_days")
+    now = utc_now()
+    expires_at = expiry_checked(expires_in_days, now)
     ref = account_for_user(user.pk, account)
     if not ref.may_trade:
         raise RejectedError(
             RejectCode.PERMISSION_DENIED, "Only owners and traders of an account make its FIX sessions."
         )
-    now = utc_now()
-    # The user's row is the lock, so that two at once keep to the bound.
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    living = FixKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), user=user, revoked_at=None)
-    if living.count() >= KEYS_MAX:
-        raise RejectedError(
-            RejectCode.API_KEY_LIMIT, "There are as many FIX sessions as one user may have.", needed=str(KEYS_MAX)
-        )
+    room_demand(FixKey, user, now, "There are as many FIX sessions as one user may have.")
     password = secrets.token_urlsafe(32)
     key = FixKey.objects.create(
         id=uuid.uuid4(),
@@ -87,7 +78,7 @@ def fix_key_create(
         networks=listed,
         cancel_on_disconnect=cancel_on_disconnect,
         created_at=now,
-        expires_at=now + timedelta(days=expires_in_days) if expires_in_days is not None else None,
+        expires_at=expires_at,
     )
     audit.record(
         "fix_key.created",

@@ -45,6 +45,16 @@ def sign_ins(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/api_sign_ins.html", {"sign_ins": families_of(request.user), "page": "profile"})
 
 
+def _proof_first(request: HttpRequest) -> HttpResponse | None:
+    """Where to prove who is there before keys are looked at; None when that was just done. A form that was sent says so itself."""
+    if request.method == "GET":
+        try:
+            step_up_required(request, "api_key")
+        except RejectedError:
+            return redirect(f"{reverse('step-up')}?{urlencode({'next': request.path})}")
+    return None
+
+
 @never_cache
 @require_http_methods(["GET", "POST"])
 def api_keys(request: HttpRequest) -> HttpResponse:
@@ -52,11 +62,9 @@ def api_keys(request: HttpRequest) -> HttpResponse:
     form = ApiKeyForm(request.POST if "revoke" not in request.POST and request.method == "POST" else None)
     made, secret, status = None, "", 200
     enrolled = second_factor_enrolled(request.user.pk)
-    if enrolled and request.method == "GET":
-        try:
-            step_up_required(request, "api_key")
-        except RejectedError:
-            return redirect(f"{reverse('step-up')}?{urlencode({'next': request.path})}")
+    away = _proof_first(request) if enrolled else None
+    if away is not None:
+        return away
     if "revoke" in request.POST:
         try:
             api_key_revoke(user=request.user, id=UUID(request.POST["revoke"]))
@@ -93,11 +101,9 @@ def fix_keys(request: HttpRequest) -> HttpResponse:
         (ref.number, f"{ref.number} {ref.name}".strip()) for ref in accounts_of(request.user.pk) if ref.may_trade
     ]
     enrolled = second_factor_enrolled(request.user.pk)
-    if enrolled and request.method == "GET":
-        try:
-            step_up_required(request, "api_key")
-        except RejectedError:
-            return redirect(f"{reverse('step-up')}?{urlencode({'next': request.path})}")
+    away = _proof_first(request) if enrolled else None
+    if away is not None:
+        return away
     if "revoke" in request.POST:
         try:
             fix_key_revoke(user=request.user, id=UUID(request.POST["revoke"]))

@@ -117,6 +117,11 @@ def parse_day(text: str) -> date | None:
     return day if day.isoformat() == text else None
 
 
+def midnight_ns(day: date) -> int:
+    """UTC nanoseconds at which a day begins."""
+    return (day - _EPOCH.date()).days * NS_PER_DAY
+
+
 def datetime_from_ns(ns: int) -> datetime:
     """Aware UTC datetime, cut to microseconds."""
     return _datetime_us(ns // NS_PER_US)

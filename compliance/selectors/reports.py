@@ -17,10 +17,11 @@ from functools import cached_property
 
 from accounts.models import TradingAccount
 from brokerage.config import get_config
-from brokerage.kernel.clock import NS_PER_DAY, SYSTEM_CLOCK, Clock, datetime_from_ns
+from brokerage.kernel.clock import NS_PER_DAY, SYSTEM_CLOCK, Clock, datetime_from_ns, midnight_ns
 from brokerage.kernel.errors import IdentifierError
 from brokerage.kernel.identifiers import decode_id
 from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.terms import Side
 from brokerage.platform.problems import ApiProblem
 from brokerage.platform.reporting import CSV_ROWS_MAX
 from compliance.reporting import cat, mifid_rts22
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 DAYS_MAX = 31
 #: Transaction references of one file of cancellations.
 REFERENCES_MAX = 50
-BUY = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ class Asked:
     @property
     def from_ns(self) -> int:
         """The first midnight."""
-        return _midnight_ns(self.first)
+        return midnight_ns(self.first)
 
     @property
     def to_ns(self) -> int:
         """The midnight after the last day."""
-        return _midnight_ns(self.last) + NS_PER_DAY
+        return midnight_ns(self.last) + NS_PER_DAY
 
 
 @dataclass
@@ -121,10 +121,6 @@ class Report:
         """Of the file, without its ending."""
         days = f"{self.asked.first}" + (f"_{self.asked.last}" if self.asked.last != self.asked.first else "")
         return f"{self.asked.kind.code}{'-cancel' if self.asked.references else ''}-{days}"
-
-
-def _midnight_ns(day: date) -> int:
-    return (day - date(1970, 1, 1)).days * NS_PER_DAY
 
 
 def firm() -> Firm:
@@ -245,7 +241,7 @@ def _add(outcome: Outcome, row: Row, values: mifid_rts22.Values | None, reasons:
 
 def _fill(row: Row, instrument: Instrument, source: int) -> Fill:
     return Fill(
-        row["exec_id"], row["cmd_seq"], row["order_id"], row["contra_order_id"], row["side"] == BUY,
+        row["exec_id"], row["cmd_seq"], row["order_id"], row["contra_order_id"], row["side"] == Side.BUY,
         row["last_px"] * instrument.tick_size, row["last_qty"] * instrument.lot_size, row["time_ns"], source,
     )  # fmt: skip
 
@@ -359,7 +355,7 @@ def _cat_order(row: Row, facts: ReportFacts) -> CatOrder:
     # Whether a company is an institutional customer (FINRA 4512(c)) is not asked for.
     kind = "" if account.kind == TradingAccount.Kind.ENTITY else "E" if owner is not None and owner.is_staff else "I"
     return CatOrder(
-        row["order_id"], instrument.symbol, row["side"] == BUY, row["ord_type"], row["time_in_force"], row["expire_ns"], row["created_ns"],
+        row["order_id"], instrument.symbol, row["side"] == Side.BUY, row["ord_type"], row["time_in_force"], row["expire_ns"], row["created_ns"],
         row["source"], instrument.venue.calendar == "24/7", firm_designated_id(account), kind,
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from accounts.selectors.access import AccountRef
 from brokerage.kernel.clock import SYSTEM_CLOCK, Clock, ns_from_datetime
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.terms import Side
 from brokerage.platform.problems import ApiProblem
 from compliance.selectors.tax_facts import Facts, facts_of, moves_of
 from compliance.tax.crypto import crypto_sheets
@@ -32,7 +33,6 @@ from trading.selectors.projection import projection_snapshot
 from trading.selectors.statement import refusing
 from trading.selectors.statement_figures import Period
 
-SELL = 2
 #: The year is not over; it is over and purchases of the next thirty days can still change it; nothing can.
 SO_FAR, OPEN, OVER = "so_far", "open", "over"
 
@@ -105,7 +105,7 @@ def _applies(account: AccountRef, kind: Kind, year: TaxYear) -> bool:
         if not item.spot or item.base is None:
             if kind.settles:
                 return True
-        elif item.base.kind in kind.assets and (side == SELL or not kind.currency):
+        elif item.base.kind in kind.assets and (side == Side.SELL or not kind.currency):
             return True
     if kind.currency:
         return False

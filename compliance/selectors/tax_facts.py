@@ -16,6 +16,7 @@ from accounts.models import LedgerEntry
 from accounts.selectors.access import AccountRef
 from brokerage.kernel.clock import NS_PER_DAY, datetime_from_ns
 from brokerage.kernel.rejects import RejectCode
+from brokerage.kernel.terms import Side
 from brokerage.platform.problems import ApiProblem
 from compliance.tax.lots import BUY, IN, NO_COST, OUT, SELL, Move
 from compliance.tax.rates import Rates
@@ -120,15 +121,14 @@ def facts_of(account: AccountRef, until_ns: int, now_ns: int) -> Facts:
     flows, _ = flows_of(account, whole)
     demand(fills_against_ledger(flows, fills_by_side(account, whole)))
     facts = Facts()
-    for core, asset_core, kind, amount, seq, time_ns in (
+    for asset_core, kind, amount, seq, time_ns in (
         LedgerEntry.objects.filter(
             core_account=account.core_account, book=LedgerEntry.Book.CLIENT, kind__in=_IN_KIND, time_ns__lt=until_ns
         )
         .exclude(core_asset__in=[row.asset.core_asset for row in flows if row.asset.kind == FIAT])
         .order_by("id")
-        .values_list("core_account", "core_asset", "kind", "amount", "entry_seq", "time_ns")
+        .values_list("core_asset", "kind", "amount", "entry_seq", "time_ns")
     ):  # fmt: skip
-        del core
         came = amount > 0
         facts.add(
             _asset(asset_core),
@@ -166,7 +166,7 @@ def _fill(
         facts.margin.append(Result(time_ns, instrument, _major(realised, quote), _major(fee, fee_asset)))
         return
     facts.instruments.setdefault(base.code, instrument)
-    kind, qty = (BUY if side == 1 else SELL), lots * instrument.lot_minor
+    kind, qty = (BUY if side == Side.BUY else SELL), lots * instrument.lot_minor
     minor = price * lots * instrument.tick_value
     value, charged, why = _major(minor, quote), Fraction(0), ""
     if fee_asset.code == base.code:

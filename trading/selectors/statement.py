@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.selectors.access import AccountRef
-from brokerage.kernel.clock import SYSTEM_CLOCK, Clock, datetime_from_ns
+from brokerage.kernel.clock import SYSTEM_CLOCK, Clock, datetime_from_ns, midnight_ns
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
 from marketdata.selectors.instruments import AssetRef
@@ -44,7 +44,6 @@ from trading.selectors.statement_figures import (
     fold_against_stored,
     folded,
     holdings_of,
-    midnight_ns,
     positions_of,
     total_of,
 )

@@ -8,7 +8,7 @@ rows and what is done about a disagreement to ``statement.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.db.models import Count, DecimalField, F, Q, Sum
@@ -16,7 +16,7 @@ from django.db.models.functions import Cast
 
 from accounts.models import Balance, LedgerEntry
 from accounts.selectors.access import AccountRef
-from brokerage.kernel.clock import ns_from_datetime
+from brokerage.kernel.clock import midnight_ns
 from brokerage.kernel.units import RoundingMode, divide
 from marketdata.selectors.candles import PriceView, prices_before
 from marketdata.selectors.instruments import AssetRef, InstrumentRef, asset_by_core, instrument_by_core
@@ -98,10 +98,6 @@ class PositionThen:
     value: int | None
     unrealised: int | None
     margin: int | None
-
-
-def midnight_ns(day: date) -> int:
-    return ns_from_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def demand(found: list[str]) -> None:

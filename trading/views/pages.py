@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.selectors.access import AccountRef
-from brokerage.kernel.clock import NS_PER_DAY, TIME_NS_MAX, parse_day
+from brokerage.kernel.clock import NS_PER_DAY, TIME_NS_MAX, midnight_ns, parse_day
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.terms import Side
 from brokerage.platform.api import Page, page_of
@@ -134,9 +133,9 @@ def _day(text: str, *, end: bool = False) -> int | None:
     day = parse_day(text)
     if day is None:
         return None
-    days = (day - date(1970, 1, 1)).days + (1 if end else 0)
+    moment_ns = midnight_ns(day) + (NS_PER_DAY if end else 0)
     # A day beyond what the core can carry still means "after everything" or "before everything".
-    return max(-TIME_NS_MAX, min(TIME_NS_MAX, days * NS_PER_DAY))
+    return max(-TIME_NS_MAX, min(TIME_NS_MAX, moment_ns))
 
 
 def _filters(request: HttpRequest) -> dict[str, Any]:
