@@ -106,11 +106,17 @@ def _mail_known_address(email: str) -> None:
 
 @shared_task(name="accounts.tasks.mail_recovery", **MAIL)
 def mail_recovery(email: str, by_staff: bool = False) -> None:
-    """Send the link for a new password, if there is such a user."""
+    """Send the link for a new password, or tell an address nobody signs in with that there is nothing here. Both cost the same."""
     user = User.objects.filter(email__iexact=email, is_active=True).first()
-    if user is None:
+    known = user is not None
+    user = user or User(email=email)
+    with transaction.atomic():
+        here = transaction.savepoint()
+        token = mail_token_make(user=user, purpose=MailToken.Purpose.RECOVER)
+        (transaction.savepoint_commit if known else transaction.savepoint_rollback)(here)
+    if not known:
+        _mail_unknown_address(email)
         return
-    token = mail_token_make(user=user, purpose=MailToken.Purpose.RECOVER)
     who = (
         "our support sends you this because you asked for help with signing in."
         if by_staff
@@ -121,6 +127,15 @@ def mail_recovery(email: str, by_staff: bool = False) -> None:
         f"Hello {_name(user)},\n\n{who} Within half an hour this link lets you set one:\n\n"
         f"{_link(f'/recover/{token}')}\n\nIf it was not you, ignore this mail: nothing has changed.",
         user.email,
+    )
+
+
+def _mail_unknown_address(email: str) -> None:
+    _send(
+        "No account with this address",
+        "Somebody, probably you, asked for a new password for this address. Nobody signs in here with it. If you have an account under "
+        f"another address, ask with that one: {_link('/recover')}.\nIf it was not you, nothing has to be done.",
+        email,
     )
 
 

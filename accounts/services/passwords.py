@@ -28,7 +28,7 @@ def password_change(*, user: User, current: str, new: str, keep_session: Any = N
 
 
 def recovery_ask(*, email: str) -> None:
-    """Mail a link for a new password. What happens for an unknown address looks the same to who asked."""
+    """Mail a link for a new password; an unknown address is told that it has no account. To who asked both look and take the same."""
     enqueue("accounts.tasks.mail_recovery", email=email.strip())
 
 

@@ -102,8 +102,9 @@ def test_known_and_unknown_addresses_cost_the_same_work(work: Any, act: Any, has
     assert known == unknown
 
 
-def test_registering_leaves_the_same_work_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a registration sets going is felt by the next request: it must tell no more than the answer itself."""
+@pytest.mark.parametrize(("act", "status"), [(register, 202), (recover, 302)])
+def test_what_is_set_going_is_the_same_work(monkeypatch: pytest.MonkeyPatch, act: Any, status: int) -> None:
+    """What a registration, or asking for a new password, sets going is felt by the next request: it must tell no more than the answer itself."""
     user()
     sent: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(jobs, "_send", lambda name, arguments: sent.append((name, arguments)))
@@ -112,7 +113,7 @@ def test_registering_leaves_the_same_work_behind(monkeypatch: pytest.MonkeyPatch
     for email in (UNKNOWN, KNOWN):
         events, waiting = OutboxEvent.objects.count(), AuditPending.objects.count()
         sent.clear()
-        assert register(email).status_code == 202
+        assert act(email).status_code == status
         ((name, arguments),) = sent
         mail.outbox.clear()
         with CaptureQueriesContext(connection) as queries:
