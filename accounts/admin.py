@@ -95,7 +95,7 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
                 "user.changed" if change else "user.added", object_type="user", object_id=obj.pk, subject=obj.pk,
                 after={name: str(getattr(obj, name, "")) for name in changed},
             )  # fmt: skip
-        users_forget()
+        users_forget(obj.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Deactivate instead: what somebody did must stay attributable."""

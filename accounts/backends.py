@@ -6,6 +6,7 @@ password is answered with 2031; a wrong one tells nothing.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
@@ -18,11 +19,20 @@ from accounts.services.lockout import lockout_clear, lockout_demand, lockout_fai
 from accounts.services.sessions import sign_in_refused
 from brokerage.kernel.clock import utc_now
 from brokerage.platform.jobs import enqueue
+from brokerage.platform.remembered import Remembered
 from brokerage.platform.throttling import client_address
+
+#: Asked with every request; believed only while the database is away.
+_users: Remembered[str, User | None] = Remembered(0)
 
 
 class PasswordBackend(ModelBackend):
-    """E-mail and password."""
+    """E-mail and password; and the user of every session, as all are begun with this back end."""
+
+    def get_user(self, user_id: Any) -> User | None:
+        """The user of a session. A copy of what is remembered: requests hang things on it and may change it."""
+        user = _users.get(str(user_id), lambda: copy.copy(super(PasswordBackend, self).get_user(user_id)))
+        return copy.copy(user)
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

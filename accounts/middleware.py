@@ -18,9 +18,10 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
+from django_otp.middleware import OTPMiddleware
 
 from accounts.selectors.factors import second_factor_enrolled
-from accounts.selectors.sessions import SESSION_ID, session_state, sessions_forget
+from accounts.selectors.sessions import SESSION_ID, session_state
 from accounts.services.sessions import SEEN_EVERY, session_begin, session_seen
 from accounts.services.step_up import STRONG, step_up_required
 from brokerage.kernel.clock import utc_now
@@ -30,6 +31,7 @@ from brokerage.platform.policy import REST, ROUTES, Row
 from brokerage.platform.policy_doors import factor_missing, staff_demand
 from brokerage.platform.policy_fallback import FALLBACK
 from brokerage.platform.policy_rules import ANYBODY, NOBODY, NONE, STAFF, Rule, method_of
+from brokerage.platform.remembered import Remembered, write_if_there
 from brokerage.platform.throttling import client_address
 from brokerage.platform.web import refused
 
@@ -48,6 +50,11 @@ def _to_second_factor(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(f"{reverse('step-up')}?{urlencode({'next': request.get_full_path()})}")
     messages.info(request, "Everybody here needs a second factor. Set up an authenticator, or a passkey, to go on.")
     return HttpResponseRedirect(reverse("totp"))
+
+
+def _seen(session_id: str, address: str) -> None:
+    session_seen(session_id=UUID(session_id), ip=address)
+    session_state(session_id, fresh=True)  # what is remembered says so too
 
 
 class UserSessionMiddleware:
@@ -95,8 +102,18 @@ class UserSessionMiddleware:
         if state is None or not state.alive or state.user_id != request.user.pk or not request.user.is_active:
             logout(request)
         elif utc_now() - state.last_seen_at > SEEN_EVERY:
-            session_seen(session_id=UUID(session_id), ip=client_address(request))
-            sessions_forget()
+            write_if_there(lambda: _seen(session_id, client_address(request)))
+
+
+class FactorMiddleware(OTPMiddleware):
+    """Which second factor this session gave. While the database is away the last answer stands, as for the user (``accounts/backends.py``)."""
+
+    _devices: Remembered[str, Any] = Remembered(0)
+
+    def _device_from_persistent_id(self, persistent_id: str) -> Any:
+        return self._devices.get(
+            persistent_id, lambda: super(FactorMiddleware, self)._device_from_persistent_id(persistent_id)
+        )
 
 
 class PolicyMiddleware:

@@ -10,6 +10,7 @@ def forget_caches() -> None:
     from accounts.selectors.access import accounts_forget
     from brokerage.platform.auth import users_forget
     from brokerage.platform.crypto import keyring_forget
+    from brokerage.platform.remembered import pause_end
     from brokerage.platform.valkey import get_valkey
     from marketdata.selectors.instruments import reference_forget
     from trading.services import order_cache
@@ -21,6 +22,7 @@ def forget_caches() -> None:
         get_valkey().delete(*budgets)
     accounts_forget()
     users_forget()
+    pause_end()
     # A flushed database counts its keys from one again.
     keyring_forget()
     reference_forget()
@@ -33,10 +35,6 @@ def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     from brokerage.platform import auth
     from marketdata.selectors import instruments
 
-    for module, name in (
-        (access, "MAX_AGE_NS"),
-        (auth, "USER_AGE_NS"),
-        (instruments, "MAX_AGE_NS"),
-        (sessions, "CACHE_NS"),
-    ):
-        monkeypatch.setattr(module, name, 10**15)
+    for memory in (access._accounts, auth._users, sessions._states):
+        monkeypatch.setattr(memory, "age_ns", 10**15)
+    monkeypatch.setattr(instruments, "MAX_AGE_NS", 10**15)

@@ -6,7 +6,6 @@ to the services and the membership rows to ``accounts/services``.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -17,12 +16,13 @@ from django.db.models.functions import Cast, Concat
 
 from accounts.models import DisclosureAcceptance, TradingAccount, TradingAccountMember, User
 from accounts.trading_policy import ClientRules, trading_policy
-from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
+from brokerage.kernel.clock import NS_PER_S
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.remembered import Remembered
 
 MAX_AGE_NS = 2 * NS_PER_S
-#: Users remembered at most; beyond it the cache begins again.
+#: Numbers remembered at most; beyond it they are asked again.
 SIZE_MAX = 20_000
 
 
@@ -60,8 +60,7 @@ class AccountRef:
         return self.role in {TradingAccountMember.Role.OWNER, TradingAccountMember.Role.TRADER}
 
 
-_lock = threading.Lock()
-_cache: dict[UUID, tuple[int, tuple[AccountRef, ...]]] = {}
+_accounts: Remembered[UUID, tuple[AccountRef, ...]] = Remembered(MAX_AGE_NS)
 _numbers: dict[int, str] = {}
 
 
@@ -75,10 +74,10 @@ def _accepted() -> ArraySubquery:
 
 def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     """The user's own accounts, then those shared with them, by number."""
-    now_ns = SYSTEM_CLOCK.monotonic_ns()
-    known = _cache.get(user_id)
-    if known is not None and now_ns - known[0] <= MAX_AGE_NS:
-        return known[1]
+    return _accounts.get(user_id, lambda: _asked(user_id))
+
+
+def _asked(user_id: UUID) -> tuple[AccountRef, ...]:
     accounts = TradingAccount.objects.annotate(accepted=_accepted()).select_related("owner", "parent")
     owned = accounts.filter(owner_id=user_id)
     rows = [(row, str(TradingAccountMember.Role.OWNER)) for row in owned]
@@ -90,12 +89,7 @@ def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
     )
     rows += [(row, str(of[row.pk])) for row in accounts.filter(pk__in=of)] if of else []
     refs = {row.pk: _ref(row, role, frozenset(row.accepted)) for row, role in rows}  # type: ignore[attr-defined]
-    result = tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
-    with _lock:
-        if len(_cache) >= SIZE_MAX:
-            _cache.clear()
-        _cache[user_id] = (now_ns, result)
-    return result
+    return tuple(sorted(refs.values(), key=lambda ref: (ref.role != "owner", ref.core_account)))
 
 
 def _ref(row: TradingAccount, role: str, accepted: frozenset[str]) -> AccountRef:
@@ -157,9 +151,6 @@ def account_number(core_account: int) -> str:
 
 def accounts_forget(user_id: UUID | None = None) -> None:
     """Drop what is remembered: of one user after a change, of all between tests."""
-    with _lock:
-        if user_id is None:
-            _cache.clear()
-            _numbers.clear()
-        else:
-            _cache.pop(user_id, None)
+    _accounts.forget(user_id)
+    if user_id is None:
+        _numbers.clear()

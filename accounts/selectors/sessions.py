@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,14 +9,14 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts.models import LoginEvent, UserSession
-from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, utc_now
+from brokerage.kernel.clock import NS_PER_S, utc_now
+from brokerage.platform.remembered import Remembered
 
 #: Where the cookie's session keeps the id of its row.
 SESSION_ID = "sid"
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
 CACHE_NS = 2 * NS_PER_S
-SIZE_MAX = 20_000
 LIST_MAX = 50
 
 
@@ -37,27 +36,23 @@ class SessionState:
         return not self.ended and now - self.last_seen_at <= IDLE and now - self.created_at <= ABSOLUTE
 
 
-_lock = threading.Lock()
-_cache: dict[str, tuple[int, SessionState | None]] = {}
+_states: Remembered[str, SessionState | None] = Remembered(CACHE_NS)
 
 
 def session_state(session_id: str, *, fresh: bool = False) -> SessionState | None:
     """The state of a session, None when there is none; ``fresh`` asks the database whatever is remembered."""
-    now_ns = SYSTEM_CLOCK.monotonic_ns()
-    known = _cache.get(session_id)
-    if known is not None and not fresh and now_ns - known[0] <= CACHE_NS:
-        return known[1]
+
+    def ask() -> SessionState | None:
+        row = UserSession.objects.filter(pk=key).first()
+        return SessionState(row.user_id, row.created_at, row.last_seen_at, row.ended_at is not None) if row else None
+
     try:
         key = UUID(session_id)
     except ValueError:
         return None
-    row = UserSession.objects.filter(pk=key).first()
-    state = SessionState(row.user_id, row.created_at, row.last_seen_at, row.ended_at is not None) if row else None
-    with _lock:
-        if len(_cache) >= SIZE_MAX:
-            _cache.clear()
-        _cache[session_id] = (now_ns, state)
-    return state
+    return _states.get(
+        session_id, ask, owner=lambda state: str(state.user_id) if state is not None else "", fresh=fresh
+    )
 
 
 def session_alive(session_id: str, *, fresh: bool = True) -> bool:
@@ -66,10 +61,12 @@ def session_alive(session_id: str, *, fresh: bool = True) -> bool:
     return state is not None and state.alive
 
 
-def sessions_forget() -> None:
-    """Drop what is remembered: after a session ended in this process, and between tests."""
-    with _lock:
-        _cache.clear()
+def sessions_forget(user_id: object = None) -> None:
+    """Drop what is remembered of a user's sessions, or of all: after one ended in this process, and between tests."""
+    if user_id is None:
+        _states.forget()
+    else:
+        _states.forget_owner(str(user_id))
 
 
 def sessions_of(user_id: UUID) -> list[UserSession]:

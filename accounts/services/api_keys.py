@@ -136,7 +136,7 @@ def api_key_revoke(*, user: Any, id: UUID) -> None:
             subject=user.pk,
             before={"key_id": key.key_id, "name": key.name},
         )
-    keys_forget()
+    keys_forget(str(user.pk))
     revoke_user(user.pk, f"key:{key.key_id}")
 
 

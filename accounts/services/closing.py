@@ -69,5 +69,5 @@ def user_close(*, user: User) -> None:
             model.objects.filter(user=row).delete()
         record("user.closed", object_type="user", object_id=row.pk, subject=row.pk)
         emit("user.closed", str(row.pk))
-        transaction.on_commit(users_forget)
+        transaction.on_commit(lambda: users_forget(row.pk))
         transaction.on_commit(accounts_forget)

@@ -135,7 +135,7 @@ def profile_change(*, user: User, country: str = "", **plain: str) -> None:
             record(
                 "profile.changed", object_type="user", object_id=user.pk, subject=user.pk, before=before, after=plain
             )
-        transaction.on_commit(users_forget)
+        transaction.on_commit(lambda: users_forget(user.pk))
 
 
 def change_decide(*, request_id: Any, staff: User, approve: bool, reason: str = "") -> ChangeRequest:

@@ -53,14 +53,14 @@ def disclosures_accept(*, user: User, codes: Sequence[str]) -> int:
                     object_id=user.pk,
                     after={"code": code, "version": text.version, "digest": digest},
                 )
-        transaction.on_commit(accounts_forget)
+        transaction.on_commit(lambda: accounts_forget(user.pk))
     return made
 
 
 def right_answers_set(*, user_id: Any, right: int) -> None:
     """Note how many of the questions about trading were answered right; it counts from the next order on."""
     User.objects.filter(pk=user_id).update(right_answers=right)
-    transaction.on_commit(accounts_forget)
+    transaction.on_commit(lambda: accounts_forget(user_id))
 
 
 def _tier_numbers(tier: int) -> tuple[int, int]:

@@ -58,7 +58,7 @@ def credentials_changed(
     sessions_end_all(user=user, reason=what, keep=keep_session, tokens=True)
     record(action, object_type="user", object_id=user.pk, subject=user.pk, after=after or {})
     enqueue("accounts.tasks.mail_security_notice", user_id=str(user.pk), what=what)
-    transaction.on_commit(users_forget)
+    transaction.on_commit(lambda: users_forget(user.pk))
 
 
 def settings_lock(*, user: User) -> None:
@@ -98,7 +98,7 @@ def user_freeze(*, user: User, reason: str) -> None:
         record("user.frozen", object_type="user", object_id=row.pk, subject=row.pk, reason=reason)
         emit("user.frozen", str(row.pk), {"reason": reason})
         enqueue("accounts.tasks.mail_security_notice", user_id=str(row.pk), what="your sign-in was frozen")
-        transaction.on_commit(users_forget)
+        transaction.on_commit(lambda: users_forget(row.pk))
 
 
 def user_unfreeze(*, user: User, reason: str) -> None:
@@ -112,5 +112,5 @@ def user_unfreeze(*, user: User, reason: str) -> None:
         record("user.unfrozen", object_type="user", object_id=row.pk, subject=row.pk, reason=reason)
         emit("user.unfrozen", str(row.pk), {"reason": reason})
         enqueue("accounts.tasks.mail_security_notice", user_id=str(row.pk), what="your sign-in was unfrozen")
-        transaction.on_commit(users_forget)
+        transaction.on_commit(lambda: users_forget(row.pk))
     user.frozen_at = None

@@ -89,7 +89,7 @@ def sessions_end_all(*, user: User, reason: str, keep: Any = None, tokens: bool 
         count = _end(user, ~Q(pk=keep) if keep else Q(), reason)
         if tokens:
             families_revoke_all(user=user, reason=reason)
-            transaction.on_commit(users_forget)
+            transaction.on_commit(lambda: users_forget(user.pk))
     return count
 
 
@@ -100,7 +100,7 @@ def _end(user: User, which: Q, reason: str) -> int:
         record("session.ended", object_type="session", object_id=session_id, subject=user.pk, reason=reason)
 
     def tell() -> None:
-        sessions_forget()
+        sessions_forget(user.pk)
         revoke_user(user.pk)
 
     transaction.on_commit(tell)

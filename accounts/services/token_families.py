@@ -103,7 +103,7 @@ def family_refresh(*, refresh: str, address: str = "") -> dict[str, Any]:
         _end(family, "refresh token reused")
         reused = True
     if reused:
-        families_forget()
+        families_forget(said.user)
         revoke_user(said.user, f"family:{said.family}")
     raise ApiProblem(RejectCode.REFRESH_REUSED)
 
@@ -121,7 +121,7 @@ def family_end_by_token(*, refresh: str) -> None:
         if family is None or family.revoked_at is not None or str(family.user_id) != said.user:
             return
         _end(family, "signed out", actor=audit.actor_of(family.user))
-    families_forget()
+    families_forget(said.user)
     revoke_user(said.user, f"family:{said.family}")
 
 
@@ -134,7 +134,7 @@ def family_revoke(*, user: Any, family_id: UUID) -> None:
         if family.revoked_at is not None:
             return
         _end(family, "ended by the user")
-    families_forget()
+    families_forget(str(user.pk))
     revoke_user(user.pk, f"family:{family.pk}")
 
 
@@ -144,7 +144,7 @@ def families_revoke_all(*, user: Any, reason: str) -> int:
         rows = list(TokenFamily.objects.select_for_update().filter(user=user, revoked_at=None).order_by("pk"))
         for family in rows:
             _end(family, reason)
-    families_forget()
+    families_forget(str(user.pk))
     revoke_user(user.pk)
     return len(rows)
 

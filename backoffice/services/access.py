@@ -51,7 +51,7 @@ def role_grant(*, user: User, role: str, granted_by: Any, requested_by: Any = No
         audit.record(
             "role.granted", object_type="user", object_id=user.pk, subject=user.pk, after={"role": role}, reason=reason
         )
-    users_forget()
+    users_forget(user.pk)
     return grant
 
 
@@ -70,7 +70,7 @@ def role_end(*, user: User, role: str, actor: Any, reason: str) -> None:
         audit.record(
             "role.ended", object_type="user", object_id=user.pk, subject=user.pk, before={"role": role}, reason=reason
         )
-    users_forget()
+    users_forget(user.pk)
 
 
 def role_change_preview(*, user: User, role: str) -> dict[str, list[str]]:
@@ -109,7 +109,7 @@ def break_glass_begin(*, user: User, role: str, reason: str, minutes: int) -> Br
         raise RejectedError(
             RejectCode.EMERGENCY_ALREADY_ON, needed=current.ends_at.isoformat(timespec="minutes")
         ) from error
-    users_forget()
+    users_forget(user.pk)
     return taken
 
 
@@ -122,7 +122,7 @@ def break_glass_end(*, user: User) -> None:
             audit.record(
                 "emergency_role.ended", object_type="break_glass", object_id=taken.pk, after={"role": taken.role}
             )
-    users_forget()
+    users_forget(user.pk)
 
 
 def access_review_rows(*, actor: Any) -> Iterator[list[str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,52 +20,45 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
+from brokerage.kernel.clock import NS_PER_S
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.remembered import Remembered
 from brokerage.platform.signing import keys_forget
 from brokerage.platform.tokens import families_forget, family_alive, password_mark, token_check
 from brokerage.platform.valkey import get_valkey
 
 #: A user who is shut out is out of every process after this long.
 USER_AGE_NS = 3 * NS_PER_S
-USERS_MAX = 20_000
 #: A second factor is fresh for this long.
 TICKET_S = 30
 TICKET_SALT = "ws-ticket"
 
 log = logging.getLogger(__name__)
 
-_lock = threading.Lock()
-_users: dict[str, tuple[int, Any]] = {}
+_users: Remembered[str, Any] = Remembered(USER_AGE_NS)
 
 
 def user_for_token(user_id: str) -> Any:
     """The active user with that id, or None; remembered for three seconds."""
-    now_ns = SYSTEM_CLOCK.monotonic_ns()
-    known = _users.get(user_id)
-    if known is not None and now_ns - known[0] <= USER_AGE_NS:
-        return known[1]
+
+    def ask() -> Any:
+        user = get_user_model().objects.filter(pk=user_id, is_active=True).first()
+        return None if user is None or getattr(user, "is_frozen", False) else user
+
     try:
         UUID(user_id)
     except ValueError:
         return None
-    user = get_user_model().objects.filter(pk=user_id, is_active=True).first()
-    if user is not None and getattr(user, "is_frozen", False):
-        user = None
-    with _lock:
-        if len(_users) >= USERS_MAX:
-            _users.clear()
-        _users[user_id] = (now_ns, user)
-    return user
+    return _users.get(user_id, ask)
 
 
-def users_forget() -> None:
-    """Drop the remembered users and sign-ins: after a change in this process, and between tests."""
-    with _lock:
-        _users.clear()
-    families_forget()
-    keys_forget()
+def users_forget(user_id: object = None) -> None:
+    """Drop what is remembered of a user, their sign-ins and keys, or of all: after a change in this process, and between tests."""
+    whose = None if user_id is None else str(user_id)
+    _users.forget(whose)
+    families_forget(whose)
+    keys_forget(whose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,7 @@ def access_token_grant(token: str) -> tuple[Any, TokenGrant]:
     """User and grant of an access token; ApiProblem 2011 when it has run out, 2010 when it is no good."""
     said = token_check(token, "access")
     user = user_for_token(said.user)
-    if user is None or not family_alive(said.family):
+    if user is None or not family_alive(said.family, said.user):
         raise ApiProblem(RejectCode.NOT_AUTHENTICATED, "The access token is not valid.")
     # A token made before the password changed is dead.
     if said.password != password_mark(user):

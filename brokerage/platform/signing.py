@@ -12,7 +12,6 @@ import hmac
 import ipaddress
 import re
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from rest_framework.request import Request
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.remembered import Remembered, write_if_there
 from brokerage.platform.throttling import client_address
 from brokerage.platform.valkey import get_valkey
 
@@ -71,8 +71,7 @@ class KeyRecord:
         return f"KeyRecord({self.grant.key_id})"
 
 
-_lock = threading.Lock()
-_known: dict[str, tuple[int, KeyRecord | None]] = {}
+_known: Remembered[str, KeyRecord | None] = Remembered(KEY_AGE_NS, size_max=KEYS_MAX)
 _touched: dict[UUID, int] = {}
 _lookup: Callable[[str], KeyRecord | None] | None = None
 _touch: Callable[[UUID, str], None] | None = None
@@ -84,24 +83,22 @@ def key_lookup_register(lookup: Callable[[str], KeyRecord | None], touch: Callab
     _lookup, _touch = lookup, touch
 
 
-def keys_forget() -> None:
-    """Drop the remembered keys: after a change in this process, and between tests."""
-    with _lock:
-        _known.clear()
+def keys_forget(user: str | None = None) -> None:
+    """Drop the remembered keys of a user, or all: after a change in this process, and between tests."""
+    if user is None:
+        _known.forget()
         _touched.clear()
+    else:
+        _known.forget_owner(user)
 
 
 def _record(key_id: str) -> KeyRecord | None:
-    now_ns = SYSTEM_CLOCK.monotonic_ns()
-    known = _known.get(key_id)
-    if known is not None and now_ns - known[0] <= KEY_AGE_NS:
-        return known[1]
-    record = _lookup(key_id) if _lookup is not None else None
-    with _lock:
-        if len(_known) >= KEYS_MAX:
-            _known.clear()
-        _known[key_id] = (now_ns, record)
-    return record
+    ask = _lookup
+    return _known.get(
+        key_id,
+        lambda: ask(key_id) if ask is not None else None,
+        owner=lambda record: record.grant.user_id if record is not None else "",
+    )
 
 
 def canonical_string(method: str, path: str, query: str, timestamp: str, nonce: str, body: bytes) -> str:
@@ -175,9 +172,10 @@ class SignatureAuthentication(BaseAuthentication):
             raise ApiProblem(RejectCode.API_KEY_INVALID)
         self._once(grant, nonce, request.method or "")
         now_ns = SYSTEM_CLOCK.monotonic_ns()
-        if _touch is not None and now_ns - _touched.get(grant.id, -TOUCH_NS) >= TOUCH_NS:
+        touch = _touch
+        if touch is not None and now_ns - _touched.get(grant.id, -TOUCH_NS) >= TOUCH_NS:
             _touched[grant.id] = now_ns
-            _touch(grant.id, client_address(base))
+            write_if_there(lambda: touch(grant.id, client_address(base)))
         return user, grant
 
     @staticmethod

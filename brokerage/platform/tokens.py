@@ -9,7 +9,6 @@ Owns the two kinds of token and the memory of families. Leaves rows of families 
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.jwt_keys import jwt_keys
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.remembered import Remembered
 
 ALGORITHM = "EdDSA"
 ISSUER = "brokerage"
@@ -33,12 +33,10 @@ SKEW_S = 5
 TOKEN_MAX = 4096
 #: A family that was ended is out of every process after this long.
 FAMILY_AGE_NS = 3 * NS_PER_S
-FAMILIES_MAX = 20_000
 _TEXT_CLAIMS = ("sub", "fam", "jti", "pwd")
 _TIME_CLAIMS = ("iat", "nbf", "exp")
 
-_lock = threading.Lock()
-_families: dict[str, tuple[int, bool]] = {}
+_families: Remembered[str, bool] = Remembered(FAMILY_AGE_NS)
 _family_alive: Callable[[str], bool] | None = None
 
 
@@ -130,21 +128,15 @@ def token_check(token: str, kind: str) -> Claims:
     return said
 
 
-def family_alive(family: str) -> bool:
-    """False once the sign-in behind a token was ended; remembered for three seconds."""
-    now_ns = SYSTEM_CLOCK.monotonic_ns()
-    known = _families.get(family)
-    if known is not None and now_ns - known[0] <= FAMILY_AGE_NS:
-        return known[1]
-    alive = _family_alive is not None and _family_alive(family)
-    with _lock:
-        if len(_families) >= FAMILIES_MAX:
-            _families.clear()
-        _families[family] = (now_ns, alive)
-    return alive
+def family_alive(family: str, user: str) -> bool:
+    """False once the sign-in of a user that is behind a token was ended; remembered for three seconds."""
+    ask = _family_alive
+    return _families.get(family, lambda: ask is not None and ask(family), owner=lambda _: user)
 
 
-def families_forget() -> None:
-    """Drop the remembered families: after ending one in this process, and between tests."""
-    with _lock:
-        _families.clear()
+def families_forget(user: str | None = None) -> None:
+    """Drop the remembered families of a user, or all: after ending one in this process, and between tests."""
+    if user is None:
+        _families.forget()
+    else:
+        _families.forget_owner(user)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import platform as python_platform
 import secrets
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, wraps
 from importlib.metadata import PackageNotFoundError
@@ -33,6 +34,7 @@ from brokerage.config import BASE_DIR, get_config
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.platform.problems import PROBLEM_TYPE, ApiProblem, problem_document, problem_response, refusal_text
+from brokerage.platform.remembered import AWAY
 from brokerage.platform.valkey import get_valkey
 
 View = Callable[..., HttpResponseBase]
@@ -247,11 +249,23 @@ def page_404(request: HttpRequest, exception: Exception | None = None) -> HttpRe
 
 
 def page_500(request: HttpRequest) -> HttpResponse:
-    """Answer after a fault. Uses no database and no session: those may be what failed."""
+    """Answer after a fault, with 503 when the database does not answer. Uses no database and no session: those may be what failed."""
+    away = isinstance(sys.exception(), AWAY)
+    status = 503 if away else 500
     if _is_api(request):
-        return _problem(request, RejectCode.INTERNAL_ERROR, 500)
-    context = {"request_id": getattr(request, "request_id", "-"), "theme": preference(request, "theme", THEMES)}
-    return render(None, "errors/500.html", context, status=500)  # type: ignore[arg-type]
+        return _problem(request, RejectCode.OVERLOADED if away else RejectCode.INTERNAL_ERROR, status)
+    context = {
+        "request_id": getattr(request, "request_id", "-"),
+        "theme": preference(request, "theme", THEMES),
+        "status": status,
+        "away": away,
+        # One slash: two would name another host.
+        "again": "/" + request.get_full_path().lstrip("/") if away and request.method == "GET" else "/",
+    }
+    answer = render(None, "errors/500.html", context, status=status)  # type: ignore[arg-type]
+    if away:
+        answer["Retry-After"] = "5"
+    return answer
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

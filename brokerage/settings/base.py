@@ -69,7 +69,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django_otp.middleware.OTPMiddleware",
+    "accounts.middleware.FactorMiddleware",
     "brokerage.platform.audit.AuditContextMiddleware",
     "brokerage.platform.refusals.RefusalLogMiddleware",
     "accounts.middleware.UserSessionMiddleware",

@@ -111,7 +111,7 @@ def client_erase(*, user_id: UUID, now: datetime, ended_by: datetime) -> bool:
         )
         ClientEnd.objects.filter(pk=end.pk).update(erased_at=now)
         record("client.erased", object_type="user", object_id=user.pk, after={"ended": end.ended_at.date().isoformat()})
-        transaction.on_commit(users_forget)
+        transaction.on_commit(lambda: users_forget(user.pk))
     return True
 
 

@@ -2,8 +2,8 @@
 core number.
 
 Owns ``InstrumentRef`` and ``AssetRef`` and their cache (reloaded after ``MAX_AGE_NS``, and at once when a symbol is
-not known). The rows change rarely; the trading state shown here may be that much older than the engine's, which
-decides. Leaves to others: writing (``marketdata/services``), quotes (``quotes.py``).
+not known; kept as they are while the database is away). The rows change rarely; the trading state shown here may be that
+much older than the engine's, which decides. Leaves to others: writing (``marketdata/services``), quotes (``quotes.py``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from brokerage.kernel.units import format_money, format_price, format_qty
+from brokerage.platform.remembered import AWAY, database_failed, database_paused
 from marketdata.models import Asset, Instrument
 
 MAX_AGE_NS = 2 * NS_PER_S
@@ -140,13 +141,20 @@ def _current(max_age_ns: int, clock: Clock = SYSTEM_CLOCK) -> _Book:
     now_ns = clock.monotonic_ns()
     if book is not None and now_ns - book.loaded_ns <= max_age_ns:
         return book
-    # One thread loads; the others go on with the old book while there is one.
+    # One thread loads; the others go on with the old book while there is one, and all do while the database is away.
+    if book is not None and database_paused(clock):
+        return book
     if not _lock.acquire(blocking=book is None):
         return book  # type: ignore[return-value]
     try:
         if _book is None or now_ns - _book.loaded_ns > max_age_ns:
             _book = _Book(clock.monotonic_ns())
         return _book
+    except AWAY as error:
+        database_failed(error, clock)
+        if book is None:
+            raise
+        return book
     finally:
         _lock.release()
 

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from brokerage.kernel.clock import NS_PER_MS, SYSTEM_CLOCK, Clock
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.remembered import AWAY, database_failed
 from trading.models import ProjectionState
 
 WAIT_MS = 2_000
@@ -59,10 +60,14 @@ def projection_reaches(
     clock: Clock = SYSTEM_CLOCK,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Wait until the projection holds a command; False when it does not within ``wait_ms`` or has halted before it."""
+    """Wait until the projection holds a command; False when it does not within ``wait_ms``, has halted before it or cannot be asked."""
     until_ns = clock.monotonic_ns() + wait_ms * NS_PER_MS
     while True:
-        state = projection_get()
+        try:
+            state = projection_get()
+        except AWAY as error:
+            database_failed(error)
+            return False
         if state.cmd_seq >= cmd_seq:
             return True
         if state.halted_reason or clock.monotonic_ns() >= until_ns:

@@ -3,13 +3,15 @@
 Products (bans, leverage caps, warnings, appropriateness) are read off the account (``AccountRef.rules``). The value of a day's orders is counted
 in Valkey for the owner of the account (an entity for itself), sub-accounts together, by one script that checks and adds in one step: of two
 orders that race for the last of a limit one wins. What the engine then refuses, does not fill or has cancelled is given back. A counter that is
-not there (first order of the day, Valkey lost) is made anew from the stored orders. The value of one order and the number of open ones are the
+not there (first order of the day, Valkey lost) is made anew from the stored orders; while these cannot be asked it begins at nothing where
+Valkey is known to have lost nothing since the day began. The value of one order and the number of open ones are the
 engine's own limits (``account_control.py``). Limits are in dollars: what is quoted in anything else is refused, not converted.
 Reduce-only orders, which the engine lets only reduce, are never refused here.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -26,6 +28,7 @@ from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.rejects import RejectCode
 from brokerage.kernel.units import format_plain
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.remembered import AWAY, database_failed, database_paused
 from brokerage.platform.valkey import get_valkey
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_core
 from native.layout import Event
@@ -214,16 +217,20 @@ def day_give_back(
 ) -> None:
     """Give the value of cancelled rests back: order id -> (instrument, value). ``rows``: the orders where the caller has them, else stored ones.
 
-    Only orders entered today count today; one of which nothing is stored yet goes on counting.
+    Only orders entered today count today; one of which nothing is stored yet, or can be asked, goes on counting.
     """
     if account.rules is None or not removed:
         return
-    known = rows or {
-        row["order_id"]: row
-        for row in Order.objects.filter(core_account=account.core_account, order_id__in=removed).values(
-            "order_id", "created_ns", "flags"
-        )
-    }
+    try:
+        known = rows or {
+            row["order_id"]: row
+            for row in Order.objects.filter(core_account=account.core_account, order_id__in=removed).values(
+                "order_id", "created_ns", "flags"
+            )
+        }
+    except AWAY as error:
+        database_failed(error)
+        return
     by_product: dict[str, int] = {}
     for order_id, row in known.items():
         core_instrument, value = removed[order_id]
@@ -260,7 +267,11 @@ def _begin(account: AccountRef, key: str) -> None:
     except EngineUnavailableError as error:
         raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
     if not projection_reaches(reached, wait_ms=WAIT_MS):
-        raise ApiProblem(RejectCode.PROJECTION_STALE)
+        # Of a day that Valkey has counted from its beginning, an owner without a counter has entered nothing.
+        if not (database_paused() and _counted_from_the_beginning()):
+            raise ApiProblem(RejectCode.PROJECTION_STALE)
+        get_valkey().eval(_BEGIN, 1, key, KEEP_S, ALL, 0)
+        return
     if account.limits_id == account.owner_id:
         whose = Q(owner_id=account.owner_id, entity_tier=None) & Q(Q(parent=None) | Q(parent__entity_tier=None))
     else:
@@ -285,6 +296,23 @@ def _begin(account: AccountRef, key: str) -> None:
         sums[product] = sums.get(product, 0) + value
         sums[ALL] += value
     get_valkey().eval(_BEGIN, 1, key, KEEP_S, *[item for pair in sums.items() for item in pair])
+
+
+def day_counters_announce() -> None:
+    """Note, a day ahead, that Valkey will have counted tomorrow from its beginning. Called now and then by the runners; safe to repeat."""
+    tomorrow = SYSTEM_CLOCK.now_ns() // NS_PER_DAY + 1
+    with contextlib.suppress(redis.RedisError):
+        get_valkey().set(f"dl:from:{tomorrow}", _memory_mark(), ex=KEEP_S)
+
+
+def _counted_from_the_beginning() -> bool:
+    return bool(get_valkey().get(f"dl:from:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY}") == _memory_mark())
+
+
+def _memory_mark() -> str:
+    """Which Valkey this is and how much it has forgotten by itself: while both are the same, nothing it counted is lost."""
+    info: Any = get_valkey().info()
+    return f"{info['run_id']}:{info['evicted_keys']}"
 
 
 def _minor(usd: Decimal) -> int:

@@ -14,6 +14,7 @@ from brokerage.kernel.errors import EngineUnavailableError, RejectedError
 from brokerage.kernel.identifiers import ulid_new
 from brokerage.kernel.rejects import RejectCode
 from brokerage.platform.problems import ApiProblem
+from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.selectors.instruments import InstrumentRef, instrument_by_core
 from native.layout import Event, EventType
 from trading.engine import commands
@@ -82,14 +83,23 @@ def _with_events(account: AccountRef, event: Event, events: tuple[Event, ...]) -
     instrument = instrument_by_core(event.instrument)
     if instrument is None:
         raise ApiProblem(RejectCode.PROJECTION_STALE)
-    row = order_recall(account.core_account, event) or order_get(account.core_account, event.order_id)
+    row = order_recall(account.core_account, event) or _stored(account, event.order_id)
     if (row is None or row["cum_qty"] != event.cum_qty) and projection_reaches(event.cmd_seq - 1, wait_ms=ROW_WAIT_MS):
-        row = order_get(account.core_account, event.order_id)
+        row = _stored(account, event.order_id)
     if row is None or (row["cum_qty"] != event.cum_qty and row["seq"] < event.seq):
         row = _bare_row(account, event)
     fills = fold(row, events, instrument)
     order_remember(row)
     return row, fills
+
+
+def _stored(account: AccountRef, order_id: int) -> Row | None:
+    """The stored row of an order that was just changed: what was done is told also when the database cannot be asked."""
+    try:
+        return order_get(account.core_account, order_id)
+    except AWAY as error:
+        database_failed(error)
+        return None
 
 
 def _bare_row(account: AccountRef, event: Event) -> Row:
@@ -181,6 +191,8 @@ def order_replace(
         return OrderAnswer(refusal=refused(outcome, side, instrument))
     event = next(item for item in outcome.events if item.order_id == order_id)
     row, fills = _with_events(account, event, outcome.events)
+    if added < 0:
+        day_give_back(account, {order_id: (core_instrument, -added)}, {order_id: row})
     return OrderAnswer(order=row, executions=fills, cmd_seq=event.cmd_seq)
 
 

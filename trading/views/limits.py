@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.selectors.access import accounts_forget
 from accounts.services.rules import disclosures_accept
 from accounts.trading_policy import trading_policy
 from brokerage.kernel.errors import RejectedError
@@ -31,7 +30,6 @@ def limits(request: HttpRequest) -> HttpResponse:
         except RejectedError as error:
             messages.error(request, str(problem_document(error, "-")["detail"]))
         else:
-            accounts_forget()
             messages.success(request, "Accepted. Orders in these products are possible now.")
         product = request.GET.get("product", "")
         suffix = f"?product={product}" if product in trading_policy().products else ""

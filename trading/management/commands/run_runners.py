@@ -1,5 +1,6 @@
 """``manage.py run_runners``: the light loops in one process: outbox relay, listings to the engine, session clock, the engine's heartbeat, tidying."""
 
+import contextlib
 import logging
 import signal
 import time
@@ -18,6 +19,7 @@ from brokerage.platform.outbox import CHANNEL, OutboxRelay, outbox_backlog
 from trading.engine.gateway import EngineStatus, EngineUnavailable
 from trading.services.account_control import limits_sync
 from trading.services.engine_access import get_engine_client
+from trading.services.limits import day_counters_announce
 from trading.services.listing import ListingError, listing_sync
 from trading.services.sessions import sessions_apply
 
@@ -75,6 +77,7 @@ class Command(BaseCommand):
                     next_sessions = now + SESSIONS_S
                     sessions_apply(get_engine_client(), SYSTEM_CLOCK.now_ns())
                     limits_sync(get_engine_client())
+                    day_counters_announce()
                 if now >= next_tidy:
                     next_tidy = now + TIDY_S
                     identity_tidy()
@@ -86,6 +89,10 @@ class Command(BaseCommand):
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("database away, waiting: %s", error)
                 connection.close()
+                # Orders go on without the database, and pages open elsewhere should see that the engine is there.
+                heartbeat("runners", "waiting", detail="the database does not answer")
+                with contextlib.suppress(EngineUnavailable):
+                    _engine_beat()
                 time.sleep(1.0)
 
     def _listen(self) -> None:
@@ -99,9 +106,13 @@ class Command(BaseCommand):
 
     def _beat(self) -> None:
         heartbeat("runners", "running", outbox=outbox_backlog())
-        status = get_engine_client().status()
-        # The engine knows neither Django nor Valkey: its heartbeat is what it answers here.
-        heartbeat("engine", "halted" if status.halt_reason else "running", **_plain(status))
+        _engine_beat()
+
+
+def _engine_beat() -> None:
+    """The engine knows neither Django nor Valkey: its heartbeat is what it answers here."""
+    status = get_engine_client().status()
+    heartbeat("engine", "halted" if status.halt_reason else "running", **_plain(status))
 
 
 def _plain(status: EngineStatus) -> dict[str, object]:
