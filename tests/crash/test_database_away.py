@@ -1,0 +1,137 @@
+"""PostgreSQL away for a while, as after a failed upgrade: orders and cancels go on, none fails, and everything is stored when it is back.
+
+The whole platform with its own servers; longer: ``AWAY_S=300`` (the five minutes of the plan).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.crash.kill_loop import EMAILS, Loop, Sent, count, good
+from tests.live_platform import LivePlatform
+
+AWAY_S = float(os.environ.get("AWAY_S", "12"))
+CAUGHT_UP_S = 60.0
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[LivePlatform]:
+    with LivePlatform(demo_rate=20) as platform:
+        yield platform
+
+
+@contextlib.contextmanager
+def database_away(loop: Loop) -> Iterator[None]:
+    """No PostgreSQL inside: it is stopped at once and cannot start, because its control file is not where it was."""
+    with psycopg.connect(loop.platform.servers.database_url) as connection:
+        (folder,) = connection.execute("SELECT current_setting('data_directory')").fetchone() or ("",)
+    control = Path(folder) / "global" / "pg_control"
+    aside = control.with_name("pg_control.aside")
+    control.rename(aside)
+    os.kill(loop.table()["postgres"], signal.SIGQUIT)
+    deadline = time.monotonic() + 30
+    while loop.works("postgres"):
+        assert time.monotonic() < deadline, "PostgreSQL did not stop"
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        aside.rename(control)
+        deadline = time.monotonic() + 60
+        while not loop.works("postgres"):
+            assert time.monotonic() < deadline, "PostgreSQL did not come back"
+            time.sleep(0.1)
+
+
+def order(symbol: str, price: str, qty: str, **more: Any) -> dict[str, Any]:
+    return {
+        "client_order_id": str(uuid.uuid4()), "symbol": symbol, "side": "buy", "type": "limit", "time_in_force": "gtc", "qty": qty,
+        "price": price, **more,
+    }  # fmt: skip
+
+
+def traded(loop: Loop, number: int) -> list[int]:
+    """What a client does who trades: an order that rests, changed and taken back, and one at market. Statuses of the answers."""
+    email = EMAILS[number % 2]
+    statuses = []
+    for body in (
+        order("BTC-USD", "62000.00", "0.0001"),
+        {**order("EUR-USD", "", "1000"), "type": "market", "time_in_force": "ioc", "price": None},
+    ):
+        sent = Sent({name: value for name, value in body.items() if value is not None}, email)
+        loop.sent.append(sent)
+        sent.status, answer = loop.call("POST", "/api/v1/orders", sent.body, email)
+        sent.order_id = (answer or {}).get("order_id") or ""
+        sent.code = (answer or {}).get("code") or 0
+        statuses.append(sent.status)
+    resting = f"/api/v1/orders/{loop.sent[-2].order_id}"
+    statuses.append(loop.call("PATCH", resting, {"price": "62001.00"}, email)[0])
+    statuses.append(loop.call("DELETE", resting, None, email)[0])
+    return statuses
+
+
+def page(platform: LivePlatform) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"{platform.base}/health/ready", timeout=5) as answer:  # noqa: S310 - our own server
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_orders_go_on_and_are_stored_afterwards(platform: LivePlatform) -> None:
+    loop = Loop(platform, seed=29)
+    for email in EMAILS:
+        while not loop.sign_in(email):
+            time.sleep(0.2)
+    for number in range(4):
+        assert set(traded(loop, number)) == {200, 201}, loop.sent[-2:]
+    turns, slowest, failed = 0, 0.0, []
+    with database_away(loop):
+        until = time.monotonic() + AWAY_S
+        while time.monotonic() < until:
+            begun = time.perf_counter()
+            statuses = traded(loop, turns)
+            slowest = max(slowest, time.perf_counter() - begun)
+            turns += 1
+            if set(statuses) != {200, 201}:
+                failed.append((statuses, loop.sent[-2:]))
+            time.sleep(0.05)
+        status, body = page(platform)
+        assert status == 503
+        assert json.loads(body)["checks"] == {"database": False, "valkey": True, "engine": True}, (
+            "the engine is there, and is seen"
+        )
+        assert loop.call("GET", "/api/v1/orders", None, EMAILS[0])[1]["code"] == 9013
+    print(f"\n{turns} turns of 4 requests while away, the slowest {slowest * 1000:.0f} ms, failed {len(failed)}")
+    assert not failed, failed[:3]
+    assert turns >= AWAY_S
+    back = time.monotonic()
+    with psycopg.connect(platform.environment["DATABASE_URL"]) as connection:
+        wanted = {sent.body["client_order_id"] for sent in loop.sent}
+        while True:
+            rows = connection.execute(
+                "SELECT cl_ord_id FROM trading_order WHERE cl_ord_id = ANY(%s)", [list(wanted)]
+            ).fetchall()
+            connection.commit()
+            if {row[0] for row in rows} == wanted:
+                break
+            assert time.monotonic() - back < CAUGHT_UP_S, f"{len(rows)} of {len(wanted)} orders are stored"
+            time.sleep(0.1)
+    print(f"stored {time.monotonic() - back:.1f} s after PostgreSQL was back")
+    result = count(loop)
+    print(json.dumps(result))
+    assert good(result), result
