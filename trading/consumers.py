@@ -23,7 +23,7 @@ import msgspec
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 
-from accounts.selectors.access import AccountRef, account_for_user, accounts_forget
+from accounts.selectors.access import AccountRef, account_for_user
 from accounts.selectors.credentials import credential_state
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import RejectedError
@@ -43,6 +43,7 @@ from brokerage.platform.sockets import (
     StreamSocket,
     encode_text,
 )
+from trading.selectors.projection import projector_late
 from trading.selectors.stream import Missed, missed_get
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ T = TypeVar("T")
 QUEUE_MAX = 1_000
 BUS_TIMEOUT_S = 5.0
 RECHECK_S = 60
+#: How often a web process looks whether the projector keeps up: its sockets are told within two seconds when it does not.
+WATCH_S = 1.0
 CLOSE_UNAVAILABLE = 1013
 
 
@@ -74,11 +77,16 @@ class PrivateHub:
     def __init__(self) -> None:
         self._bus = Bus(self._on_message, self.on_gap)
         self._sockets: dict[str, set[PrivateConsumer]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        #: Since when what is stored is behind, as this process saw it; None while it keeps up.
+        self.delayed: str | None = None
 
     async def join(self, socket: PrivateConsumer, *channels: str) -> None:
         """From the return on, every message of these channels reaches the socket."""
         for channel in channels:
             self._sockets.setdefault(channel, set()).add(socket)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.get_running_loop().create_task(self._watch_projector(), name="projector-watch")
         await self._bus.subscribe(PRIVATE_GAP, *channels)
 
     def leave(self, socket: PrivateConsumer, *channels: str) -> None:
@@ -117,8 +125,20 @@ class PrivateHub:
                 for socket in list(sockets):
                     socket.on_gap()
 
+    async def _watch_projector(self) -> None:
+        """Tell every socket when the projector stops storing, and when it goes on: what a page shows is old in between."""
+        while self._sockets:
+            late = await asyncio.to_thread(projector_late)
+            if late != (self.delayed is not None):
+                self.delayed = rfc3339(SYSTEM_CLOCK.now_ns()) if late else None
+                for socket in {socket for sockets in self._sockets.values() for socket in sockets}:
+                    socket.on_delay(self.delayed)
+            await asyncio.sleep(WATCH_S)
+
     async def close(self) -> None:
         """Stop; for tests."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._bus.close()
 
 
@@ -156,12 +176,10 @@ def _identify(message: dict[str, Any], address: str) -> _Identity:
         if state is None:
             ended = "What this ticket was asked with has ended, or is not for this address."
             raise ApiProblem(RejectCode.NOT_AUTHENTICATED, ended)
-        accounts_forget(UUID(used.user_id))
         account = _account(UUID(used.user_id), number or used.account or None, address)
         return _Identity(used.user_id, account, used.credential, state.ends_ns)
     if isinstance(token, str):
         user, grant = access_token_grant(token)
-        accounts_forget(user.pk)
         account = _account(user.pk, number, address)
         return _Identity(str(user.pk), account, f"family:{grant.family}", grant.ends_s * NS_PER_S)
     raise SocketError("malformed", "auth needs a ticket or a token.")
@@ -170,7 +188,7 @@ def _identify(message: dict[str, Any], address: str) -> _Identity:
 def _account(user_id: UUID, number: str | None, address: str) -> AccountRef:
     """The account asked for; noted and RejectedError when it is not the user's."""
     try:
-        return account_for_user(user_id, number)
+        return account_for_user(user_id, number, fresh=True)
     except RejectedError as error:
         _note(error.code, Actor("user", str(user_id)), address)
         raise
@@ -279,6 +297,8 @@ class PrivateConsumer(StreamSocket):
             self._refuse("unavailable", "Try again in a moment.", CLOSE_UNAVAILABLE)
             return
         self._push(self._ready(missed.event_seq))
+        if self._hub.delayed is not None:
+            self.on_delay(self._hub.delayed)
         if resume is not None:
             self._push_missed(missed, told=True)
         self._resume_live(missed)
@@ -310,6 +330,10 @@ class PrivateConsumer(StreamSocket):
         if not self._reading:
             self._reading = True
             self._spawn(self._heal())
+
+    def on_delay(self, since: str | None) -> None:
+        """What is stored is behind since then, or (None) no more. Orders go on: the engine does not wait for the store."""
+        self._push({"type": "delayed", "since": since})
 
     async def _heal(self) -> None:
         assert self.identity is not None  # noqa: S101 - set before any gap is told

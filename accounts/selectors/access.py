@@ -72,9 +72,9 @@ def _accepted() -> ArraySubquery:
     )
 
 
-def accounts_of(user_id: UUID) -> tuple[AccountRef, ...]:
-    """The user's own accounts, then those shared with them, by number."""
-    return _accounts.get(user_id, lambda: _asked(user_id))
+def accounts_of(user_id: UUID, *, fresh: bool = False) -> tuple[AccountRef, ...]:
+    """The user's own accounts, then those shared with them, by number; ``fresh`` asks the database whatever is remembered."""
+    return _accounts.get(user_id, lambda: _asked(user_id), fresh=fresh)
 
 
 def _asked(user_id: UUID) -> tuple[AccountRef, ...]:
@@ -124,9 +124,9 @@ def account_jurisdiction(row: TradingAccount) -> str:
     return rules.jurisdiction if rules is not None else ""
 
 
-def account_for_user(user_id: UUID, number: str | None = None) -> AccountRef:
+def account_for_user(user_id: UUID, number: str | None = None, *, fresh: bool = False) -> AccountRef:
     """The account of that number, or the first one; RejectedError 2014 when the user has none such."""
-    accounts = accounts_of(user_id)
+    accounts = accounts_of(user_id, fresh=fresh)
     for ref in accounts:
         if number is None or ref.number == number:
             return ref

@@ -2,7 +2,7 @@
    then by the private stream; every object is applied only when it is not older than what is held. */
 import { del, get, mine, newKey, own, patch, post } from "portal/api";
 import { $, $$, confirmAct, noteFor, on, paint, say, setText } from "portal/dom";
-import { number, word } from "portal/format";
+import { clockShort, number, word } from "portal/format";
 import { add, parse, parseTyped, text, trim } from "portal/decimal";
 import { onQuote, quoteOf } from "portal/quotes";
 import { fillBalance, fillExecution, fillMark, fillOrder, fillPosition, newer, revalue, Rows } from "portal/rows";
@@ -36,13 +36,25 @@ export class Blotter {
       position: (m) => this.position(m.position),
       resync: () => this.reload(),
       resumed: () => {},
+      delayed: (m) => { this.late = m.since; this.lineState(); },
       error: () => {},
     });
     // The first connection resumes from where the page was rendered, so nothing between the two is missed.
     this.line.eid = data.eid ?? null;
-    this.line.onState((state) => {
-      for (const el of $$("[data-private-state]")) setText(el, state === "live" ? "" : "Own orders: reconnecting");
-    });
+    this.late = null;
+    this.line.onState(() => this.lineState());
+  }
+  /** What of the account on this page may be old, and since when. */
+  lineState() {
+    const late = this.line?.state === "live" && this.late;
+    const words = late
+      ? `Not up to date since ${clockShort(Date.parse(this.late))}. Orders still work.`
+      : this.line?.state === "live" ? "" : "Own orders: reconnecting";
+    for (const el of $$("[data-private-state]")) {
+      setText(el, words);
+      el.classList.toggle("late", Boolean(late));
+      el.classList.toggle("faint", !late);
+    }
   }
 
   load(data, draw = true) {

@@ -11,7 +11,7 @@ import logging
 import secrets
 
 from accounts.models import FixKey
-from accounts.selectors.access import account_for_user, accounts_forget
+from accounts.selectors.access import account_for_user
 from accounts.selectors.credentials import credential_state, fix_key_by_comp_id
 from accounts.services.fix_keys import fix_key_touch, password_digest
 from brokerage.fix.codec import BEGIN_STRING, GarbledError, Message, decode
@@ -66,9 +66,8 @@ def _known(message: Message, theirs: str, address: str) -> tuple[Peer, FixKey] |
     if user_for_token(str(key.user_id)) is None:
         _note(RejectCode.USER_FROZEN, actor, address)
         return None
-    accounts_forget(key.user_id)
     try:
-        account = account_for_user(key.user_id, key.account.number)
+        account = account_for_user(key.user_id, key.account.number, fresh=True)
     except RejectedError as error:
         _note(error.code, actor, address)
         return None

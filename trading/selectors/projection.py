@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from brokerage.kernel.clock import NS_PER_MS, SYSTEM_CLOCK, Clock
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.rejects import RejectCode
+from brokerage.platform.health import health_of
 from brokerage.platform.remembered import AWAY, database_failed
 from trading.models import ProjectionState
 
@@ -41,6 +42,12 @@ def projection_get() -> ProjectionView:
         .first()
     )
     return ProjectionView(*row) if row else ProjectionView("", 0, 0, 0, "")
+
+
+def projector_late() -> bool:
+    """True while the projector says that it cannot store: its database is away, or it has halted."""
+    beat = health_of(("projector",))["projector"]
+    return beat is not None and beat["state"] != "running"
 
 
 @contextmanager
