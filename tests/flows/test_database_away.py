@@ -28,6 +28,7 @@ from tests.conftest_engine import LivePlatform, Trader, forget_caches
 from tests.flows.steps import SYMBOL, limit, placed, refused
 from trading.models import Order
 from trading.selectors.orders import order_number
+from trading.services import limits as limits_module
 from trading.services.limits import day_counters_announce
 
 
@@ -137,19 +138,35 @@ def test_who_was_never_seen_or_is_shut_out_is_refused(live_platform: LivePlatfor
     placed(stranger, limit("buy", "1", "100"))
 
 
-def test_the_first_order_of_a_day_that_was_counted_from_its_beginning(live_platform: LivePlatform) -> None:
-    trader = live_platform.trader()
-    assert trader.api("GET", "profile").status_code == 200
-    assert trader.api("GET", "accounts").status_code == 200
-    assert trader.api("GET", "instruments").status_code == 200
-    day = SYSTEM_CLOCK.now_ns() // NS_PER_DAY
-    day_counters_announce()
-    mark = get_valkey().get(f"dl:from:{day + 1}")
+def test_the_first_order_of_a_day_is_taken_where_every_counter_is_known(
+    live_platform: LivePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late = live_platform.trader(), live_platform.trader()
+    placed(early, limit("buy", "3", "100"))
+    for trader in (early, late):
+        for path in ("profile", "accounts", "instruments"):
+            assert trader.api("GET", path).status_code == 200
+    live_platform.settle()
+    marks = [f"dl:from:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY + days}" for days in (0, 1)]
+    # Valkey lost its memory, and nobody has asked for the counters since.
+    get_valkey().delete(*get_valkey().scan_iter("dl:*"))
     order = limit("buy", "1", "100")
     with database_away():
-        get_valkey().set(f"dl:from:{day}", "another Valkey:0")
-        assert refused(trader.api("POST", "orders", order)) == (503, 9012)
-        get_valkey().set(f"dl:from:{day}", mark)
-        placed(trader, order)
-    get_valkey().delete(f"dl:from:{day}")
-    assert trader.api("GET", "limits").json()["day_used"] == "100"
+        assert refused(early.api("POST", "orders", order)) == (503, 9012), "what was entered before is not known"
+    monkeypatch.setattr(limits_module, "SETTLED_S", 10**9)
+    day_counters_announce()
+    assert [bool(get_valkey().exists(mark)) for mark in marks] == [False, True], (
+        "orders of the old Valkey may be on their way"
+    )
+    monkeypatch.setattr(limits_module, "SETTLED_S", -1)
+    day_counters_announce()
+    with database_away():
+        placed(early, order)
+        placed(late, order)
+    used = [trader.api("GET", "limits").json()["day_used"] for trader in (early, late)]
+    assert used == ["400", "100"]
+    # A Valkey that has forgotten something by itself is asked nothing of the kind.
+    get_valkey().set(marks[0], "another Valkey:0")
+    get_valkey().delete(*get_valkey().scan_iter("dl:????????-*"))
+    with database_away():
+        assert refused(late.api("POST", "orders", order)) == (503, 9012)

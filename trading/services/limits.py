@@ -4,7 +4,7 @@ Products (bans, leverage caps, warnings, appropriateness) are read off the accou
 in Valkey for the owner of the account (an entity for itself), sub-accounts together, by one script that checks and adds in one step: of two
 orders that race for the last of a limit one wins. What the engine then refuses, does not fill or has cancelled is given back. A counter that is
 not there (first order of the day, Valkey lost) is made anew from the stored orders; while these cannot be asked it begins at nothing where
-Valkey is known to have lost nothing since the day began. The value of one order and the number of open ones are the
+Valkey is known to have every other (``day_counters_announce``). The value of one order and the number of open ones are the
 engine's own limits (``account_control.py``). Limits are in dollars: what is quoted in anything else is refused, not converted.
 Reduce-only orders, which the engine lets only reduce, are never refused here.
 """
@@ -39,6 +39,8 @@ from trading.services.engine_access import get_engine_client
 
 KEEP_S = 2 * 86_400
 WAIT_MS = 1_000
+#: An order that an earlier Valkey counted was answered, or is stored, when a new one is this old.
+SETTLED_S = 30
 ALL = "all"
 
 #: KEYS counter; ARGV value, limit of all, product, its limit (-1: none). Answers {what, left}: 1 counted, 0 too much, -1 no counter.
@@ -249,7 +251,11 @@ def day_give_back(
 
 
 def _key(account: AccountRef) -> str:
-    return f"dl:{account.limits_id}:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY}"
+    return _key_of(account.limits_id)
+
+
+def _key_of(limits_id: Any) -> str:
+    return f"dl:{limits_id}:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY}"
 
 
 def _midnight() -> int:
@@ -267,45 +273,74 @@ def _begin(account: AccountRef, key: str) -> None:
     except EngineUnavailableError as error:
         raise ApiProblem(RejectCode.ENGINE_UNAVAILABLE) from error
     if not projection_reaches(reached, wait_ms=WAIT_MS):
-        # Of a day that Valkey has counted from its beginning, an owner without a counter has entered nothing.
-        if not (database_paused() and _counted_from_the_beginning()):
+        # Where Valkey knows everybody's orders of the day, an owner without a counter has entered nothing.
+        if not (database_paused() and _every_counter_is_there()):
             raise ApiProblem(RejectCode.PROJECTION_STALE)
-        get_valkey().eval(_BEGIN, 1, key, KEEP_S, ALL, 0)
+        _keep(key, {})
         return
     if account.limits_id == account.owner_id:
         whose = Q(owner_id=account.owner_id, entity_tier=None) & Q(Q(parent=None) | Q(parent__entity_tier=None))
     else:
         whose = Q(pk=account.limits_id) | Q(parent_id=account.limits_id)
-    mine = TradingAccount.objects.filter(whose).values("core_account")
-    rows = (
-        Order.objects.filter(core_account__in=mine, created_ns__gte=_midnight())
+    _keep(key, _stored_sums(whose).get(account.limits_id, {}))
+
+
+def _keep(key: str, sums: dict[str, int]) -> None:
+    get_valkey().eval(_BEGIN, 1, key, KEEP_S, *[item for pair in ({ALL: 0} | sums).items() for item in pair])
+
+
+def _stored_sums(whose: Q) -> dict[Any, dict[str, int]]:
+    """What today's stored orders of accounts count, by whom it counts for and by product: what traded and what still rests."""
+    accounts = TradingAccount.objects.filter(whose).exclude(owner=None)
+    rows = list(
+        Order.objects.filter(core_account__in=accounts.values("core_account"), created_ns__gte=_midnight())
         .exclude(ord_status=Order.Status.REJECTED)
         .annotate(reduces=F("flags").bitand(FLAG_REDUCE_ONLY))
         .filter(reduces=0)
-        .values("core_instrument")
+        .values("core_account", "core_instrument")
         .annotate(traded=Sum("notional_sum"), resting=Sum(F("price") * F("leaves_qty")))
         .order_by()
     )
-    sums: dict[str, int] = {ALL: 0}
+    traded = accounts.filter(core_account__in={row["core_account"] for row in rows})
+    limits_ids = {
+        row["core_account"]: row["id"] if row["entity_tier"] is not None
+        else row["parent_id"] if row["parent__entity_tier"] is not None
+        else row["owner_id"]
+        for row in traded.values("core_account", "id", "entity_tier", "parent_id", "parent__entity_tier", "owner_id")
+    }  # fmt: skip
+    found: dict[Any, dict[str, int]] = {}
     for row in rows:
         instrument = instrument_by_core(row["core_instrument"])
         if instrument is None or not in_limits_currency(instrument):
             continue
+        sums = found.setdefault(limits_ids[row["core_account"]], {ALL: 0})
         value = int(row["traded"] + row["resting"]) * instrument.tick_value
         product = product_name(instrument)
         sums[product] = sums.get(product, 0) + value
         sums[ALL] += value
-    get_valkey().eval(_BEGIN, 1, key, KEEP_S, *[item for pair in sums.items() for item in pair])
+    return found
 
 
 def day_counters_announce() -> None:
-    """Note, a day ahead, that Valkey will have counted tomorrow from its beginning. Called now and then by the runners; safe to repeat."""
-    tomorrow = SYSTEM_CLOCK.now_ns() // NS_PER_DAY + 1
-    with contextlib.suppress(redis.RedisError):
-        get_valkey().set(f"dl:from:{tomorrow}", _memory_mark(), ex=KEEP_S)
+    """Note that Valkey knows everybody's orders of today, after making the counters it does not have, and that it will know tomorrow's from
+    their beginning: who then has no counter has entered nothing. Called now and then by the runners; safe to repeat.
+    """
+    today = SYSTEM_CLOCK.now_ns() // NS_PER_DAY
+    with contextlib.suppress(redis.RedisError, EngineUnavailableError):
+        mark = _memory_mark()
+        if (
+            get_valkey().get(f"dl:from:{today}") != mark
+            and int(get_valkey().info("server")["uptime_in_seconds"]) > SETTLED_S
+        ):
+            if not projection_reaches(get_engine_client().status().cmd_seq, wait_ms=WAIT_MS):
+                return
+            for limits_id, sums in _stored_sums(Q()).items():
+                _keep(_key_of(limits_id), sums)
+            get_valkey().set(f"dl:from:{today}", mark, ex=KEEP_S)
+        get_valkey().set(f"dl:from:{today + 1}", mark, ex=KEEP_S)
 
 
-def _counted_from_the_beginning() -> bool:
+def _every_counter_is_there() -> bool:
     return bool(get_valkey().get(f"dl:from:{SYSTEM_CLOCK.now_ns() // NS_PER_DAY}") == _memory_mark())
 
 
