@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.browser.conftest import PHONE, Site
 
 SignIn = Callable[..., None]
 OPEN = "[data-table=open] tbody tr"
+#: A time of today, as rows show it.
+CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,6 +80,7 @@ def test_a_limit_order_rests_is_changed_and_cancelled_without_a_reload(page: Any
     expect(page.locator(OPEN)).to_have_count(1)
     row = page.locator(OPEN)
     expect(row.locator("[data-s=status]")).to_have_text("Open")
+    expect(row.locator("[data-s=link] time")).to_have_text(CLOCK)
     expect(page.locator("#ladder button.mine")).to_have_count(1)
 
     row.locator("[data-act=edit]").click()
@@ -110,6 +114,7 @@ def test_a_market_order_fills_and_the_position_and_balance_appear_live(page: Any
     expect(page.locator("[data-table=balances] tr[data-key=ETH] [data-f=total]")).to_contain_text("0.5")
     page.click("#tab-fills")
     expect(page.locator("[data-table=fills] tbody tr")).to_have_count(1)
+    expect(page.locator("[data-table=fills] tbody tr time")).to_have_text(CLOCK)
     # Close it again: what will happen is said in numbers before.
     page.click("#tab-positions")
     row.locator("[data-act=close]").click()

@@ -119,6 +119,10 @@ def test_a_browser_with_a_second_factor_goes_on(live_platform: LivePlatform, set
         assert (page.status_code, page["Retry-After"]) == (503, "5")
         assert b"Our records do not answer" in page.content
         assert b'href="/orders"' in page.content
+        # The page people open now.
+        state = client.get("/status")
+        assert (state.status_code, b"database does not answer" in state.content) == (200, True)
+        assert Client().get("/status").status_code == 200
     assert client.get("/orders").status_code == 200, "the session is still there"
 
 

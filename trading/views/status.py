@@ -13,9 +13,10 @@ from brokerage.config import get_config
 from brokerage.kernel.clock import SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import EngineUnavailableError
 from brokerage.platform.health import PROCESSES, health_of
+from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.selectors.quotes import feed_status_get
 from trading.engine.gateway import EngineUnavailable
-from trading.selectors.projection import projection_get
+from trading.selectors.projection import ProjectionView, projection_get
 from trading.services.engine_access import get_engine_client
 
 WHAT = {
@@ -31,6 +32,15 @@ def _engine() -> Any:
     try:
         return get_engine_client().status()
     except (EngineUnavailable, EngineUnavailableError):
+        return None
+
+
+def _projection() -> ProjectionView | None:
+    """How far the stored data has come; None while the database does not answer, when this page is looked at most."""
+    try:
+        return projection_get()
+    except AWAY as error:
+        database_failed(error)
         return None
 
 
@@ -59,12 +69,12 @@ def _feed_rows(feed: dict[str, Any] | None) -> list[tuple[str, Any]]:
 def status(request: HttpRequest) -> HttpResponse:
     """Show whether each part works, with its own figures."""
     engine = _engine()
-    projection = projection_get()
+    projection = _projection()
     feed = feed_status_get()
     beats = health_of()
     names = [name for name in PROCESSES if name != "demo" or get_config().demo]
     processes = [{"name": name, "what": WHAT.get(name, ""), "beat": beats.get(name)} for name in names]
-    lag = max(0, int(engine.cmd_seq) - projection.cmd_seq) if engine else None
+    lag = max(0, int(engine.cmd_seq) - projection.cmd_seq) if engine and projection else None
     context = {
         "page": "status",
         "engine": engine,
@@ -75,6 +85,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "feed_rows": _feed_rows(feed),
         "now": rfc3339(SYSTEM_CLOCK.now_ns()),
         "all_well": engine is not None
+        and projection is not None
         and not projection.halted_reason
         and all(row["beat"] and row["beat"].get("state") in {"ok", "running", "live"} for row in processes),
     }

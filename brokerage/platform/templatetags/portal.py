@@ -203,7 +203,8 @@ def _zone(name: str) -> zoneinfo.ZoneInfo | None:
 def when(context: RequestContext, moment: Any, form: str = "moment") -> SafeString:
     """Return a time in the reader's zone, UTC in the tooltip; the scripts do the same when the zone was not known yet."""
     if not moment:
-        return mark_safe('<time data-form="moment"></time>') if moment is None else mark_safe(DASH)  # noqa: S308 - fixed text
+        # None is a time that is not known. A row's template has no object at all, which Django gives as "": its script fills the element.
+        return mark_safe(DASH) if moment is None else mark_safe('<time data-form="moment"></time>')  # noqa: S308 - fixed text
     if isinstance(moment, datetime):
         value, iso = moment.astimezone(UTC), moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     else:
