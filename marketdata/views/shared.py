@@ -11,6 +11,7 @@ from typing import Any
 
 from brokerage.kernel.clock import NS_PER_S, SYSTEM_CLOCK
 from brokerage.kernel.units import format_plain
+from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.models import Candle
 from marketdata.selectors.instruments import InstrumentRef, instrument_list
 from marketdata.selectors.quotes import quotes_get
@@ -95,7 +96,11 @@ def market_rows(items: list[InstrumentRef] | None = None, *, sparks: bool = True
     """Return each instrument with its quote and line, in listing order."""
     items = instrument_list() if items is None else items
     quotes = quotes_get([item.symbol for item in items])
-    lines = sparklines(items) if sparks else {}
+    try:
+        lines = sparklines(items) if sparks else {}
+    except AWAY as error:
+        database_failed(error)
+        lines = {}
     return [
         {
             "item": item,

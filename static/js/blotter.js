@@ -34,6 +34,7 @@ export class Blotter {
       execution: (m) => this.execution(m.execution),
       balance: (m) => this.balance(m.balance),
       position: (m) => this.position(m.position),
+      ready: () => { if (this.late) { this.late = null; this.lineState(); this.reload(); for (const el of $$("[data-late-note]")) el.remove(); } },
       resync: () => this.reload(),
       resumed: () => {},
       delayed: (m) => { this.late = m.since; this.lineState(); },
@@ -41,19 +42,19 @@ export class Blotter {
     });
     // The first connection resumes from where the page was rendered, so nothing between the two is missed.
     this.line.eid = data.eid ?? null;
-    this.late = null;
+    // Made while the records did not answer: read again once the stream, which needs them, is there.
+    this.late = data.late || null;
     this.line.onState(() => this.lineState());
   }
   /** What of the account on this page may be old, and since when. */
   lineState() {
-    const late = this.line?.state === "live" && this.late;
-    const words = late
+    const words = this.late
       ? `Not up to date since ${clockShort(Date.parse(this.late))}. Orders still work.`
       : this.line?.state === "live" ? "" : "Own orders: reconnecting";
     for (const el of $$("[data-private-state]")) {
       setText(el, words);
-      el.classList.toggle("late", Boolean(late));
-      el.classList.toggle("faint", !late);
+      el.classList.toggle("late", Boolean(this.late));
+      el.classList.toggle("faint", !this.late);
     }
   }
 

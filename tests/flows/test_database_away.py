@@ -7,6 +7,7 @@ tests/crash/test_database_away.py.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,16 @@ def test_a_browser_with_a_second_factor_goes_on(live_platform: LivePlatform, set
         assert (page.status_code, page["Retry-After"]) == (503, "5")
         assert b"Our records do not answer" in page.content
         assert b'href="/orders"' in page.content
+        # What the engine has is shown on the pages one trades from: the orders of this minute too.
+        for path in ("/", f"/trade/{SYMBOL}", "/portfolio"):
+            shown = client.get(path)
+            assert (shown.status_code, b"Our records do not answer since" in shown.content) == (200, True), path
+        workspace = client.get(f"/trade/{SYMBOL}")
+        data = json.loads(re.search(rb'id="page-data"[^>]*>(.*?)</script>', workspace.content, re.DOTALL)[1])
+        assert [order["qty"] for order in data["open"]] == ["1.00"] * 5
+        assert {answer.json()["order_id"] for answer in answers} < {order["order_id"] for order in data["open"]}
+        (dollars,) = [row for row in data["balances"] if row["asset"] == "USD"]
+        assert dollars["held"] == "500.500000", dollars
         # The page people open now.
         state = client.get("/status")
         assert (state.status_code, b"database does not answer" in state.content) == (200, True)

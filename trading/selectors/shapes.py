@@ -260,7 +260,7 @@ def position_json(
         "mark_ts": mark[1] if mark else None,
         "market_value": quote.money(value) if value is not None else None,
         "unrealised_pnl": quote.money(value - cost) if value is not None else None,
-        "realised_pnl": quote.money(row["realised_pnl"]),
+        "realised_pnl": quote.money(row["realised_pnl"]) if row["realised_pnl"] is not None else None,
         "cost": quote.money(cost),
         "margin_held": quote.money(margin_held) if margin_held is not None else None,
         "currency": quote.code,

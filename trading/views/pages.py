@@ -15,6 +15,7 @@ from brokerage.kernel.clock import NS_PER_DAY, TIME_NS_MAX, midnight_ns, parse_d
 from brokerage.kernel.errors import RejectedError
 from brokerage.kernel.terms import Side
 from brokerage.platform.api import Page, page_of
+from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.selectors.instruments import asset_by_code, instrument_by_symbol, instrument_list
 from marketdata.selectors.quotes import book_get, quotes_get, trades_get
 from marketdata.views.shared import instrument_spec, market_rows
@@ -282,6 +283,9 @@ def _limits(account: AccountRef | None) -> dict[str, Any] | None:
     """What is left today; None when it is not known, which the limits page explains."""
     try:
         return limits_of(account) if account is not None else None
+    except AWAY as error:
+        database_failed(error)
+        return None
     except RejectedError:
         return None
 

@@ -1,5 +1,6 @@
 """What an account has and did, as the pages and their scripts take it: the shapes of the REST API in one bundle.
 
+While the database does not answer, the engine is asked for what it has: open orders, balances, positions; no history.
 Owns the bundle, the totals shown above it and their formulas. Totals are exact sums of exact products; what has no price
 is named instead of guessed. Leaves reading to the selectors.
 """
@@ -13,8 +14,11 @@ from typing import Any
 from django.http import Http404, HttpRequest
 
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
-from brokerage.kernel.errors import RejectedError
+from brokerage.kernel.clock import SYSTEM_CLOCK, rfc3339
+from brokerage.kernel.errors import EngineUnavailableError, RejectedError
+from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.selectors.quotes import quotes_get
+from trading.selectors.engine_account import live_balances, live_orders, live_positions
 from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, holding_symbols, position_list_for
@@ -45,9 +49,38 @@ def page_accounts(request: HttpRequest) -> tuple[AccountRef, ...]:
 
 
 def account_state(account: AccountRef | None, *, orders: bool = True) -> dict[str, Any]:
-    """Return the account's bundle. ``eid`` is read first, so that the stream repeats rather than misses."""
+    """Return the account's bundle, with ``late`` (a time) when the database does not answer and the engine had to."""
     if account is None:
         return {"account": None, "eid": None, "open": [], "closed": [], "fills": [], "balances": [], "positions": []}
+    try:
+        return _stored(account, orders)
+    except AWAY as error:
+        database_failed(error)
+        try:
+            return _live(account)
+        except EngineUnavailableError:
+            raise error from None
+
+
+def _live(account: AccountRef) -> dict[str, Any]:
+    core, number = account.core_account, account.number
+    return {
+        "account": number,
+        "eid": None,
+        "late": rfc3339(SYSTEM_CLOCK.now_ns()),
+        "open": [order_json(row, None, number) for row in live_orders(core, OPEN_MAX)],
+        "closed": [],
+        "fills": [],
+        "balances": [balance_json(row) for row in live_balances(core)],
+        "positions": [
+            position_json(view.row, view.instrument, mark=view.mark, margin_held=view.margin_held)
+            for view in live_positions(core)
+        ],
+    }
+
+
+def _stored(account: AccountRef, orders: bool) -> dict[str, Any]:
+    # ``eid`` is read first, so that the stream repeats rather than misses.
     core, number = account.core_account, account.number
     state: dict[str, Any] = {"account": number, "eid": str(projection_get().event_seq)}
     state["open"] = [
