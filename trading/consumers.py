@@ -39,6 +39,7 @@ from brokerage.platform.sockets import (
     CLOSE_SLOW,
     CLOSE_TOO_MANY,
     CLOSE_UNAUTHENTICATED,
+    CLOSE_UNAVAILABLE,
     SocketError,
     StreamSocket,
     encode_text,
@@ -55,7 +56,6 @@ BUS_TIMEOUT_S = 5.0
 RECHECK_S = 60
 #: How often a web process looks whether the projector keeps up: its sockets are told within two seconds when it does not.
 WATCH_S = 1.0
-CLOSE_UNAVAILABLE = 1013
 
 
 def in_thread(work: Callable[..., T]) -> Callable[..., Awaitable[T]]:

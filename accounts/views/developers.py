@@ -50,7 +50,7 @@ CLOSE_WORDS = {
     streams.CLOSE_ABUSE: "five errors within a minute; mend the client",
     streams.CLOSE_TOO_MANY: "too many sockets of one user",
     streams.CLOSE_OLD: "a day old; come back",
-    1013: "database or bus away; come back",
+    streams.CLOSE_UNAVAILABLE: "database or bus away; come back",
 }
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 

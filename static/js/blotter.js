@@ -48,7 +48,8 @@ export class Blotter {
   }
   /** What of the account on this page may be old, and since when. */
   lineState() {
-    const words = this.late
+    // A page made meanwhile says so at its top.
+    const words = this.late && $("[data-late-note]") ? "" : this.late
       ? `Not up to date since ${clockShort(Date.parse(this.late))}. Orders still work.`
       : this.line?.state === "live" ? "" : "Own orders: reconnecting";
     for (const el of $$("[data-private-state]")) {

@@ -118,7 +118,11 @@ export class PriceChart {
       this.draw(true);
       setText($("[data-f=state]", this.root), bars.length ? "" : "Nothing has traded here yet. The first trade starts the chart.");
     } catch (error) {
-      if (this.token === token_) setText($("[data-f=state]", this.root), `No history: ${error.problem?.detail || "the server did not answer."} Choose a frame to try again.`);
+      if (this.token === token_) {
+        setText($("[data-f=state]", this.root), `No history: ${error.problem?.detail || "the server did not answer."} Trying again.`);
+        // Full jitter, so that a thousand charts do not ask at once when the server is back.
+        setTimeout(() => { if (this.token === token_) this.setFrame(frame); }, 3000 + Math.random() * 5000);
+      }
       this.bars = [];
     }
     this.loading = false;

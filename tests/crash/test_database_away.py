@@ -100,9 +100,8 @@ def page(platform: LivePlatform) -> tuple[int, str]:
 class Told(threading.Thread):
     """A client of the private stream; keeps what it was told and when."""
 
-    def __init__(self, loop: Loop, email: str) -> None:
+    def __init__(self, loop: Loop, email: str, number: str) -> None:
         super().__init__(daemon=True)
-        number = loop.call("GET", "/api/v1/accounts", None, email)[1]["results"][0]["number"]
         self.socket = connect(loop.platform.base.replace("http://", "ws://") + "/ws/v1/private")
         self.socket.send(json.dumps({"op": "auth", "token": loop.tokens[email], "account": number}))
         self.frames: list[tuple[float, dict[str, Any]]] = []
@@ -132,7 +131,8 @@ def test_orders_go_on_and_are_stored_afterwards(platform: LivePlatform) -> None:
             time.sleep(0.2)
     for number in range(4):
         assert set(traded(loop, number)) == {200, 201}, loop.sent[-2:]
-    told = Told(loop, EMAILS[0])
+    numbers = [loop.call("GET", "/api/v1/accounts", None, email)[1]["results"][0]["number"] for email in EMAILS]
+    told = Told(loop, EMAILS[0], numbers[0])
     begun = time.monotonic()
     told.start()
     told.until(lambda frame: frame["type"] == "ready", begun, 10)
@@ -155,6 +155,11 @@ def test_orders_go_on_and_are_stored_afterwards(platform: LivePlatform) -> None:
         )
         assert loop.call("GET", "/api/v1/orders", None, EMAILS[0])[1]["code"] == 9013
         late = told.until(lambda frame: frame["type"] == "delayed" and frame["since"], begun, AWAY_S)
+        # Who comes now is told to come back, in words and by a code.
+        another = Told(loop, EMAILS[1], numbers[1])
+        another.run()
+        assert [frame["code"] for _, frame in another.frames if frame["type"] == "error"] == ["unavailable"]
+        assert another.socket.close_code == 4013
     back = time.monotonic()
     told.until(lambda frame: frame["type"] == "delayed" and frame["since"] is None, back, CAUGHT_UP_S)
     last = loop.sent[-2 if turns % 2 else -4].order_id

@@ -26,7 +26,7 @@ ERRORS = {
     "too_many", "unavailable", "overloaded",
 }  # fmt: skip
 #: Codes of ours (docs/streams.md) and those by which the protocol itself refuses.
-CLOSES = {1000, 1002, 1003, 1007, 1009, 4001, 4003, 4008, 4009, 4010}
+CLOSES = {1000, 1002, 1003, 1007, 1009, 4001, 4003, 4008, 4009, 4010, 4013}
 PER_CONNECTION = 25
 AT_ONCE = 8
 ANSWER_S = 10.0
