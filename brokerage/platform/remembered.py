@@ -28,10 +28,12 @@ AWAY = (OperationalError, InterfaceError)
 LAST_KNOWN_NS = 15 * 60 * NS_PER_S
 #: After a failure the database is left alone for this long where something is remembered, so that an outage does not cost every request a try.
 PAUSE_NS = 500 * NS_PER_MS
+#: A failure this long after the one before is another outage.
+QUIET_NS = 30 * NS_PER_S
 SIZE_MAX = 20_000
 
 log = logging.getLogger(__name__)
-_pause_until_ns = 0
+_pause_until_ns = -QUIET_NS
 
 
 def database_paused(clock: Clock = SYSTEM_CLOCK) -> bool:
@@ -42,9 +44,11 @@ def database_paused(clock: Clock = SYSTEM_CLOCK) -> bool:
 def database_failed(error: Exception, clock: Clock = SYSTEM_CLOCK) -> None:
     """Note that the database did not answer."""
     global _pause_until_ns
-    if not database_paused(clock):
+    now_ns = clock.monotonic_ns()
+    # Said once an outage, not at every try.
+    if now_ns > _pause_until_ns + QUIET_NS:
         log.warning("the database does not answer, what is remembered is believed: %s", str(error).strip()[:200])
-    _pause_until_ns = clock.monotonic_ns() + PAUSE_NS
+    _pause_until_ns = now_ns + PAUSE_NS
 
 
 def write_if_there(write: Callable[[], object]) -> None:
@@ -60,7 +64,7 @@ def write_if_there(write: Callable[[], object]) -> None:
 def pause_end() -> None:
     """Ask again at once: between tests."""
     global _pause_until_ns
-    _pause_until_ns = 0
+    _pause_until_ns = -QUIET_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Remembered(Generic[K, V]):
         self.age_ns, self._size_max, self._clock = age_ns, size_max, clock
         self._lock = threading.Lock()
         self._known: dict[K, _Known[V]] = {}
+        self._forgotten = 0
 
     def get(self, key: K, ask: Callable[[], V], *, owner: Callable[[V], str] | None = None, fresh: bool = False) -> V:
         """The answer for a key. ``owner`` names whose it is, for ``forget_owner``; ``fresh`` believes nothing that is remembered.
@@ -91,6 +96,7 @@ class Remembered(Generic[K, V]):
             known = None
         if known is not None and database_paused(self._clock):
             return known.value
+        forgotten = self._forgotten
         try:
             value = ask()
         except AWAY as error:
@@ -100,6 +106,8 @@ class Remembered(Generic[K, V]):
             return known.value
         whose = owner(value) if owner is not None else ""
         with self._lock:
+            if forgotten != self._forgotten:
+                return value  # asked before something was forgotten: it may be what has just ended
             if len(self._known) >= self._size_max and key not in self._known:
                 # The oldest goes: it is the one least likely to be asked again.
                 self._known.pop(next(iter(self._known)))
@@ -111,6 +119,7 @@ class Remembered(Generic[K, V]):
     def forget(self, key: K | None = None) -> None:
         """Drop one answer, or all: after a change in this process, and between tests."""
         with self._lock:
+            self._forgotten += 1
             if key is None:
                 self._known.clear()
             else:
@@ -119,5 +128,6 @@ class Remembered(Generic[K, V]):
     def forget_owner(self, owner: str) -> None:
         """Drop what is remembered of one owner."""
         with self._lock:
+            self._forgotten += 1
             for key in [key for key, known in self._known.items() if known.owner == owner]:
                 del self._known[key]

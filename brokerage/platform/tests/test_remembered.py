@@ -109,6 +109,31 @@ def test_what_was_forgotten_or_must_be_fresh_is_not_believed(clock: ManualClock)
         known.get("c", rows)
 
 
+def test_an_answer_from_before_something_was_forgotten_is_not_kept(clock: ManualClock) -> None:
+    rows, known = Rows(), memory(clock)
+
+    def ended_meanwhile() -> str:
+        known.forget_owner("ann")
+        return "alive"
+
+    assert known.get("k", ended_meanwhile, owner=lambda _: "ann") == "alive"
+    rows.answer = "ended"
+    assert known.get("k", rows) == "ended"
+
+
+def test_an_outage_is_said_once(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    rows, known = Rows(), memory(clock, 0)
+    known.get("k", rows)
+    rows.answer = OperationalError("gone")
+    for _ in range(20):
+        clock.advance(PAUSE_NS)
+        known.get("k", rows)
+    assert len(caplog.records) == 1
+    clock.advance(remembered.QUIET_NS + PAUSE_NS + 1)
+    known.get("k", rows)
+    assert len(caplog.records) == 2
+
+
 def test_another_fault_than_an_absent_database_is_told(clock: ManualClock) -> None:
     rows, known = Rows(), memory(clock, 0)
     known.get("k", rows)
