@@ -23,6 +23,7 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from brokerage.kernel.rejects import RejectCode
 from tests.crash.kill_loop import EMAILS, Loop, Sent, count, good
 from tests.live_platform import LivePlatform
 
@@ -30,6 +31,7 @@ AWAY_S = float(os.environ.get("AWAY_S", "12"))
 CAUGHT_UP_S = 60.0
 #: The plan says two seconds; stopping PostgreSQL takes a moment of it.
 LATE_S = 4.0
+NOBODY_THERE = 1
 pytestmark = pytest.mark.slow
 
 
@@ -72,17 +74,20 @@ def order(symbol: str, price: str, qty: str, **more: Any) -> dict[str, Any]:
 def traded(loop: Loop, number: int) -> list[int]:
     """What a client does who trades: an order that rests, changed and taken back, and one at market. Statuses of the answers."""
     email = EMAILS[number % 2]
+    # To and fro: minutes of buying alone would use up what the demo's makers may have.
+    side = "buy" if number // 2 % 2 else "sell"
     statuses = []
     for body in (
         order("BTC-USD", "62000.00", "0.0001"),
-        {**order("EUR-USD", "", "1000"), "type": "market", "time_in_force": "ioc", "price": None},
+        {**order("EUR-USD", "", "1000"), "side": side, "type": "market", "time_in_force": "ioc", "price": None},
     ):
         sent = Sent({name: value for name, value in body.items() if value is not None}, email)
         loop.sent.append(sent)
         sent.status, answer = loop.call("POST", "/api/v1/orders", sent.body, email)
         sent.order_id = (answer or {}).get("order_id") or ""
         sent.code = (answer or {}).get("code") or 0
-        statuses.append(sent.status)
+        # Swept faster than the demo's makers quote again, a book can be empty: that is the engine's answer, too.
+        statuses.append(NOBODY_THERE if sent.code == RejectCode.NO_LIQUIDITY else sent.status)
     resting = f"/api/v1/orders/{loop.sent[-2].order_id}"
     statuses.append(loop.call("PATCH", resting, {"price": "62001.00"}, email)[0])
     statuses.append(loop.call("DELETE", resting, None, email)[0])
@@ -136,7 +141,7 @@ def test_orders_go_on_and_are_stored_afterwards(platform: LivePlatform) -> None:
     begun = time.monotonic()
     told.start()
     told.until(lambda frame: frame["type"] == "ready", begun, 10)
-    turns, slowest, failed = 0, 0.0, []
+    turns, slowest, nobody, failed = 0, 0.0, 0, []
     begun = time.monotonic()
     with database_away(loop):
         until = time.monotonic() + AWAY_S
@@ -145,7 +150,8 @@ def test_orders_go_on_and_are_stored_afterwards(platform: LivePlatform) -> None:
             statuses = traded(loop, turns)
             slowest = max(slowest, time.perf_counter() - turn)
             turns += 1
-            if set(statuses) != {200, 201}:
+            nobody += NOBODY_THERE in statuses
+            if not set(statuses) <= {200, 201, NOBODY_THERE}:
                 failed.append((statuses, loop.sent[-2:]))
             time.sleep(0.05)
         status, body = page(platform)
@@ -167,7 +173,10 @@ def test_orders_go_on_and_are_stored_afterwards(platform: LivePlatform) -> None:
     told.socket.close()
     print(f"\nthe private stream was told {late:.1f} s after the stop began")
     assert late <= LATE_S
-    print(f"{turns} turns of 4 requests while away, the slowest {slowest * 1000:.0f} ms, failed {len(failed)}")
+    print(
+        f"{turns} turns of 4 requests while away, the slowest {slowest * 1000:.0f} ms, {nobody} at market found nobody, failed {len(failed)}"
+    )
+    assert nobody < turns / 4, "the market orders say little when hardly any trades"
     assert not failed, failed[:3]
     assert turns >= AWAY_S
     back = time.monotonic()
