@@ -83,6 +83,17 @@ def test_orders_are_placed_replaced_and_cancelled(live_platform: LivePlatform) -
         gone = trader.api("DELETE", f"orders/{first['order_id']}")
         assert (gone.status_code, gone.json()["status"]) == (200, "canceled")
         others = [placed(trader, limit("buy", "1", "100"))["order_id"] for _ in range(3)]
+        # What the engine has is told, and whose word it is; for the rest the rows are needed, which is said.
+        told = trader.api("GET", f"orders?status=open&symbol={SYMBOL}&side=buy")
+        assert (told.status_code, told["X-Data-Source"]) == (200, "engine")
+        assert [order["order_id"] for order in told.json()["results"]] == others[::-1]
+        assert trader.api("GET", "orders?status=open&side=sell").json()["results"] == []
+        (dollars,) = trader.api("GET", "balances").json()["results"]
+        assert (dollars["asset"], dollars["held"], dollars["total"]) == ("USD", "300.300000", "1000000.000000")
+        assert trader.api("GET", "positions").json()["results"] == []
+        assert "status=open" in trader.api("GET", "orders").json()["next_step"]
+        state = trader.api("GET", "status").json()
+        assert (state["state"], state["projection"], state["engine"]["epoch"]) == ("degraded", None, 1)
         swept = trader.api("POST", "orders/cancel-all", {})
         assert swept.status_code == 200, swept.content
         assert sorted(swept.json()["order_ids"]) == sorted(others)

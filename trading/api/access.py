@@ -21,6 +21,8 @@ from trading.selectors.shapes import execution_json, order_json, order_public_id
 from trading.services.order_answer import OrderAnswer, Refusal
 
 CSV_PAGE = 2_000
+#: Says that the database did not answer and the engine did: what it does not keep (times, results, what is closed) is null.
+FROM_ENGINE = {"X-Data-Source": "engine"}
 
 
 def account_of(request: Request, values: Mapping[str, Any]) -> AccountRef:

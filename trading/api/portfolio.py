@@ -20,13 +20,14 @@ from brokerage.platform.api_schema import documented, list_of
 from brokerage.platform.reporting import CsvRenderer, csv_response
 from marketdata.selectors.instruments import asset_by_code
 from trading.api import schemas
-from trading.api.access import account_of, csv_rows, instrument_of
+from trading.api.access import FROM_ENGINE, account_of, csv_rows, instrument_of
+from trading.selectors.engine_account import live_balances, live_positions, stored_or_live
 from trading.selectors.executions import execution_list_for
 from trading.selectors.ledger import KIND_NUMBERS, ledger_json, ledger_list_for
 from trading.selectors.limits import limits_of
 from trading.selectors.orders import order_number
 from trading.selectors.portfolio import balance_list_for, position_list_for
-from trading.selectors.projection import projection_get
+from trading.selectors.projection import projection_if_there
 from trading.selectors.shapes import balance_json, execution_json, position_json
 from trading.services.engine_access import get_engine_client
 
@@ -108,7 +109,9 @@ class BalancesView(ApiView):
     def get(self, request: Request) -> Response:
         """What is available and held of each asset."""
         account = account_of(request, query_of(request, schemas.OfAccountQuery))
-        return Response(listing([balance_json(row) for row in balance_list_for(account.core_account)]))
+        core = account.core_account
+        rows, live = stored_or_live(lambda: balance_list_for(core), lambda: live_balances(core))
+        return Response(listing([balance_json(row) for row in rows]), headers=FROM_ENGINE if live else None)
 
 
 def _ledger(account: AccountRef, query: dict[str, Any]) -> Any:
@@ -171,18 +174,16 @@ class PositionsView(ApiView):
     def get(self, request: Request) -> Response:
         """Open positions, and closed ones that made or lost something."""
         query = query_of(request, schemas.PositionsQuery)
-        account, instrument = account_of(request, query), instrument_of(query)
-        views = position_list_for(
-            account.core_account, core_instrument=instrument.core_instrument if instrument else None
+        core, instrument = account_of(request, query).core_account, instrument_of(query)
+        number = instrument.core_instrument if instrument else None
+        views, live = stored_or_live(
+            lambda: position_list_for(core, core_instrument=number),
+            lambda: [view for view in live_positions(core) if number in (None, view.instrument.core_instrument)],
         )
-        return Response(
-            listing(
-                [
-                    position_json(view.row, view.instrument, mark=view.mark, margin_held=view.margin_held)
-                    for view in views
-                ]
-            )
-        )
+        shown = [
+            position_json(view.row, view.instrument, mark=view.mark, margin_held=view.margin_held) for view in views
+        ]
+        return Response(listing(shown), headers=FROM_ENGINE if live else None)
 
 
 class LimitsView(ApiView):
@@ -211,7 +212,7 @@ class StatusView(ApiView):
     def get(self, request: Request) -> Response:
         """The engine's and the projection's own figures."""
         query_of(request, NoQuery)
-        projection = projection_get()
+        projection = projection_if_there()
         engine: dict[str, Any] | None = None
         try:
             status = get_engine_client().status()
@@ -225,8 +226,8 @@ class StatusView(ApiView):
             }
         except EngineUnavailableError:
             pass
-        lag = max(0, engine["cmd_seq"] - projection.cmd_seq) if engine else None
-        behind = bool(projection.halted_reason) or (lag or 0) > 10_000
+        lag = max(0, engine["cmd_seq"] - projection.cmd_seq) if engine and projection else None
+        behind = projection is None or bool(projection.halted_reason) or (lag or 0) > 10_000
         return Response(
             {
                 "state": "down" if engine is None else "degraded" if behind else "ok",
@@ -236,7 +237,9 @@ class StatusView(ApiView):
                     "event_seq": projection.event_seq,
                     "lag_commands": lag,
                     "halted": bool(projection.halted_reason),
-                },
+                }
+                if projection
+                else None,
                 "time": rfc3339(SYSTEM_CLOCK.now_ns()),
             }
         )

@@ -306,7 +306,7 @@ class BalanceShape(serializers.Serializer[Any]):
     held = decimal_out()
     total = decimal_out()
     display_decimals = serializers.IntegerField()
-    seq = serializers.IntegerField()
+    seq = serializers.IntegerField(allow_null=True)
 
 
 class LedgerShape(serializers.Serializer[Any]):
@@ -332,11 +332,11 @@ class PositionShape(serializers.Serializer[Any]):
     mark_ts = serializers.CharField(allow_null=True)
     market_value = decimal_out(allow_null=True)
     unrealised_pnl = decimal_out(allow_null=True)
-    realised_pnl = decimal_out()
+    realised_pnl = decimal_out(allow_null=True)
     cost = decimal_out()
     margin_held = decimal_out(allow_null=True)
     currency = serializers.CharField()
-    seq = serializers.IntegerField()
+    seq = serializers.IntegerField(allow_null=True)
 
 
 class EngineShape(serializers.Serializer[Any]):
@@ -364,5 +364,5 @@ class StatusShape(serializers.Serializer[Any]):
 
     state = serializers.ChoiceField(choices=PLATFORM_STATES)
     engine = EngineShape(allow_null=True)
-    projection = ProjectionShape()
+    projection = ProjectionShape(allow_null=True)
     time = serializers.DateTimeField()

@@ -1,14 +1,17 @@
 """An account as the engine itself has it: live orders, balances, open positions. For the time in which the database cannot be asked.
 
 Rows have the columns of the stored ones, as far as the engine knows them: it keeps no history, so when an order was entered, what its fills
-were worth and what was realised are None. Owns the conversion. Leaves what is shown to the views.
+were worth and what was realised are None. Owns the conversion and when it is used. Leaves what is shown to the views.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from brokerage.kernel.errors import EngineUnavailableError
 from brokerage.kernel.terms import OrdStatus
+from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.selectors.instruments import instrument_by_core
 from marketdata.selectors.quotes import quotes_get
 from trading.engine.wire import OrderRow
@@ -16,12 +19,30 @@ from trading.selectors.portfolio import PositionView, mark_of
 from trading.services.engine_access import get_engine_client
 
 Row = dict[str, Any]
+T = TypeVar("T")
+ORDERS_MAX = 1_000
 
 
-def live_orders(core_account: int, limit: int) -> list[Row]:
-    """The account's open orders, newest first. EngineUnavailable when the engine is away too, here and below."""
-    rows = get_engine_client().query_orders(core_account)
-    return [_order(row) for row in sorted(rows, key=lambda row: -row.entry_seq)[:limit]]
+def stored_or_live(stored: Callable[[], T], live: Callable[[], T]) -> tuple[T, bool]:
+    """What is stored; while the database does not answer what the engine has, and True. Without either, the database's error."""
+    try:
+        return stored(), False
+    except AWAY as error:
+        database_failed(error)
+        try:
+            return live(), True
+        except EngineUnavailableError:
+            raise error from None
+
+
+def live_orders(core_account: int, *, core_instrument: int | None = None, side: int | None = None) -> list[Row]:
+    """The account's open orders, newest first, at most ORDERS_MAX. EngineUnavailableError when the engine is away, here and below."""
+    rows = get_engine_client().query_orders(core_account, limit=ORDERS_MAX)
+    return [
+        _order(row)
+        for row in sorted(rows, key=lambda row: -row.entry_seq)
+        if core_instrument in (None, row.instrument) and side in (None, row.side)
+    ]
 
 
 def _order(row: OrderRow) -> Row:

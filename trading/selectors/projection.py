@@ -44,6 +44,15 @@ def projection_get() -> ProjectionView:
     return ProjectionView(*row) if row else ProjectionView("", 0, 0, 0, "")
 
 
+def projection_if_there() -> ProjectionView | None:
+    """How far the stored data has come; None while the database does not answer."""
+    try:
+        return projection_get()
+    except AWAY as error:
+        database_failed(error)
+        return None
+
+
 def projector_late() -> bool:
     """True while the projector says that it cannot store: its database is away, or it has halted."""
     beat = health_of(("projector",))["projector"]

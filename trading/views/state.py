@@ -15,10 +15,9 @@ from django.http import Http404, HttpRequest
 
 from accounts.selectors.access import AccountRef, account_for_user, accounts_of
 from brokerage.kernel.clock import SYSTEM_CLOCK, rfc3339
-from brokerage.kernel.errors import EngineUnavailableError, RejectedError
-from brokerage.platform.remembered import AWAY, database_failed
+from brokerage.kernel.errors import RejectedError
 from marketdata.selectors.quotes import quotes_get
-from trading.selectors.engine_account import live_balances, live_orders, live_positions
+from trading.selectors.engine_account import live_balances, live_orders, live_positions, stored_or_live
 from trading.selectors.executions import execution_list_for
 from trading.selectors.orders import order_list_for
 from trading.selectors.portfolio import balance_list_for, holding_symbols, position_list_for
@@ -52,14 +51,7 @@ def account_state(account: AccountRef | None, *, orders: bool = True) -> dict[st
     """Return the account's bundle, with ``late`` (a time) when the database does not answer and the engine had to."""
     if account is None:
         return {"account": None, "eid": None, "open": [], "closed": [], "fills": [], "balances": [], "positions": []}
-    try:
-        return _stored(account, orders)
-    except AWAY as error:
-        database_failed(error)
-        try:
-            return _live(account)
-        except EngineUnavailableError:
-            raise error from None
+    return stored_or_live(lambda: _stored(account, orders), lambda: _live(account))[0]
 
 
 def _live(account: AccountRef) -> dict[str, Any]:
@@ -68,7 +60,7 @@ def _live(account: AccountRef) -> dict[str, Any]:
         "account": number,
         "eid": None,
         "late": rfc3339(SYSTEM_CLOCK.now_ns()),
-        "open": [order_json(row, None, number) for row in live_orders(core, OPEN_MAX)],
+        "open": [order_json(row, None, number) for row in live_orders(core)[:OPEN_MAX]],
         "closed": [],
         "fills": [],
         "balances": [balance_json(row) for row in live_balances(core)],

@@ -13,10 +13,9 @@ from brokerage.config import get_config
 from brokerage.kernel.clock import SYSTEM_CLOCK, rfc3339
 from brokerage.kernel.errors import EngineUnavailableError
 from brokerage.platform.health import PROCESSES, health_of
-from brokerage.platform.remembered import AWAY, database_failed
 from marketdata.selectors.quotes import feed_status_get
 from trading.engine.gateway import EngineUnavailable
-from trading.selectors.projection import ProjectionView, projection_get
+from trading.selectors.projection import projection_if_there
 from trading.services.engine_access import get_engine_client
 
 WHAT = {
@@ -32,15 +31,6 @@ def _engine() -> Any:
     try:
         return get_engine_client().status()
     except (EngineUnavailable, EngineUnavailableError):
-        return None
-
-
-def _projection() -> ProjectionView | None:
-    """How far the stored data has come; None while the database does not answer, when this page is looked at most."""
-    try:
-        return projection_get()
-    except AWAY as error:
-        database_failed(error)
         return None
 
 
@@ -69,7 +59,7 @@ def _feed_rows(feed: dict[str, Any] | None) -> list[tuple[str, Any]]:
 def status(request: HttpRequest) -> HttpResponse:
     """Show whether each part works, with its own figures."""
     engine = _engine()
-    projection = _projection()
+    projection = projection_if_there()
     feed = feed_status_get()
     beats = health_of()
     names = [name for name in PROCESSES if name != "demo" or get_config().demo]
