@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
 from channels.db import database_sync_to_async
 from django.db import Error as DatabaseError
 
@@ -31,7 +29,7 @@ from brokerage.kernel.rejects import RejectCode, reject_row
 from brokerage.platform.audit import Actor
 from brokerage.platform.auth import access_token_grant, ticket_verify, user_for_token
 from brokerage.platform.problems import ApiProblem
-from brokerage.platform.realtime import PRIVATE_GAP, REVOKE_ALL, Bus, private_channel, revoke_channel
+from brokerage.platform.realtime import private_channel, revoke_channel
 from brokerage.platform.refusals import refusal_note
 from brokerage.platform.sockets import (
     CLOSE_ABUSE,
@@ -44,7 +42,7 @@ from brokerage.platform.sockets import (
     StreamSocket,
     encode_text,
 )
-from trading.selectors.projection import projector_late
+from trading.private_hub import PrivateHub, get_private_hub
 from trading.selectors.stream import Missed, missed_get
 
 log = logging.getLogger(__name__)
@@ -54,104 +52,11 @@ T = TypeVar("T")
 QUEUE_MAX = 1_000
 BUS_TIMEOUT_S = 5.0
 RECHECK_S = 60
-#: How often a web process looks whether the projector keeps up: its sockets are told within two seconds when it does not.
-WATCH_S = 1.0
 
 
 def in_thread(work: Callable[..., T]) -> Callable[..., Awaitable[T]]:
     """Run database work in any thread of the pool: one slow query must not hold up every other socket's."""
     return database_sync_to_async(work, thread_sensitive=False)
-
-
-class _Head(msgspec.Struct):
-    eid: str
-
-
-_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
-class PrivateHub:
-    """Which sockets listen to which account and user, over one bus connection per web process."""
-
-    def __init__(self) -> None:
-        self._bus = Bus(self._on_message, self.on_gap)
-        self._sockets: dict[str, set[PrivateConsumer]] = {}
-        self._watch: asyncio.Task[None] | None = None
-        #: Since when what is stored is behind, as this process saw it; None while it keeps up.
-        self.delayed: str | None = None
-
-    async def join(self, socket: PrivateConsumer, *channels: str) -> None:
-        """From the return on, every message of these channels reaches the socket."""
-        for channel in channels:
-            self._sockets.setdefault(channel, set()).add(socket)
-        if self._watch is None or self._watch.done():
-            self._watch = asyncio.get_running_loop().create_task(self._watch_projector(), name="projector-watch")
-        await self._bus.subscribe(PRIVATE_GAP, *channels)
-
-    def leave(self, socket: PrivateConsumer, *channels: str) -> None:
-        """No longer."""
-        for channel in channels:
-            sockets = self._sockets.get(channel)
-            if sockets is None:
-                continue
-            sockets.discard(socket)
-            if not sockets:
-                del self._sockets[channel]
-                self._bus.unsubscribe(channel)
-
-    def _on_message(self, channel: str, payload: bytes) -> None:
-        if channel == PRIVATE_GAP:
-            self.on_gap()
-            return
-        sockets = self._sockets.get(channel)
-        if not sockets:
-            return
-        if channel.startswith("rev:"):
-            ended = payload.decode()
-            for socket in list(sockets):
-                if ended == REVOKE_ALL or (socket.identity is not None and ended == socket.identity.credential):
-                    socket.close(CLOSE_UNAUTHENTICATED)
-            return
-        # Decoded once for all of the account's sockets; the text of each message is shared.
-        batch = [(int(_decode_head(raw).eid), bytes(raw).decode()) for raw in _decode_batch(payload)]
-        for socket in list(sockets):
-            socket.on_batch(batch)
-
-    def on_gap(self) -> None:
-        """Something may have been lost."""
-        for channel, sockets in list(self._sockets.items()):
-            if channel.startswith("priv:"):
-                for socket in list(sockets):
-                    socket.on_gap()
-
-    async def _watch_projector(self) -> None:
-        """Tell every socket when the projector stops storing, and when it goes on: what a page shows is old in between."""
-        while self._sockets:
-            late = await asyncio.to_thread(projector_late)
-            if late != (self.delayed is not None):
-                self.delayed = rfc3339(SYSTEM_CLOCK.now_ns()) if late else None
-                for socket in {socket for sockets in self._sockets.values() for socket in sockets}:
-                    socket.on_delay(self.delayed)
-            await asyncio.sleep(WATCH_S)
-
-    async def close(self) -> None:
-        """Stop; for tests."""
-        if self._watch is not None:
-            self._watch.cancel()
-        await self._bus.close()
-
-
-_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PrivateHub] = weakref.WeakKeyDictionary()
-
-
-def get_private_hub() -> PrivateHub:
-    """The hub of the running loop."""
-    loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
-        hub = _hubs[loop] = PrivateHub()
-    return hub
 
 
 @dataclass(frozen=True, slots=True)

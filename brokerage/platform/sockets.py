@@ -35,9 +35,7 @@ CLOSE_FORBIDDEN = 4003
 CLOSE_SLOW = 4008
 CLOSE_ABUSE = 4009
 CLOSE_TOO_MANY = 4010
-CLOSE_OLD = 4011
-#: A code of our own: servers may not send 1013, which means the same.
-CLOSE_UNAVAILABLE = 4013
+CLOSE_OLD, CLOSE_UNAVAILABLE = 4011, 4013  # servers may not send 1013, which means the latter
 #: Answers and heartbeats waiting for the writer; more means that it is stuck.
 CONTROL_MAX = 64
 #: How long a goodbye is given to leave when the server stops.

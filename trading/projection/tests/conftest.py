@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trading.consumers import PrivateHub
+from trading.private_hub import PrivateHub
 
 
 @pytest.fixture
