@@ -137,6 +137,8 @@ def test_the_portals_password_opens_the_fallback_when_all_else_is_dead(platform:
     told = Browser(platform.fallback)
     assert told.sign_in(EMAIL, NEW)
     assert "The main platform answers." in told.text
+    # Trades are stored by the market data process, once a second or so: the price below is of one.
+    wait_for(lambda: "last trade here" in told.get("/"), "the trade is stored")
 
     # when
     kill_all_but_the_fallback(platform)
