@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -105,7 +106,7 @@ def test_orders_are_placed_replaced_and_cancelled(live_platform: LivePlatform) -
     assert {row.ord_status for row in stored} == {Order.Status.CANCELED}
     assert stored.count() == 4
     # Of the mass cancel nothing could be asked, so its three orders go on counting today; nothing else does.
-    assert float(before) - float(trader.api("GET", "limits").json()["day_left"]) == 300
+    assert Decimal(before) - Decimal(trader.api("GET", "limits").json()["day_left"]) == 300
 
 
 def test_a_browser_with_a_second_factor_goes_on(live_platform: LivePlatform, settings: LazySettings) -> None:
